@@ -1,0 +1,33 @@
+//! `adieu::conn::http1`: nothing to spawn.
+
+use std::marker::PhantomData;
+
+use ::adieu::CloseMode;
+use ::adieu::conn::http1;
+
+use super::{Connection, Payload, connect, consume, request};
+use crate::Error;
+use crate::row::Plan;
+
+pub(crate) struct Adieu<P> {
+    sender: http1::SendRequest,
+    connection: http1::Connection,
+    payload: PhantomData<fn() -> P>,
+}
+
+impl<P: Payload> Connection for Adieu<P> {
+    async fn open(plan: &Plan) -> Result<Self, Error> {
+        let (sender, connection) = http1::handshake(connect(plan).await?).await?;
+        Ok(Self { sender, connection, payload: PhantomData })
+    }
+
+    async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
+        let response = self.sender.send_request(request::<P>(plan)?).await?;
+        consume(response.status(), response.into_body(), plan).await
+    }
+
+    async fn close(self) -> Result<(), Error> {
+        self.connection.close(CloseMode::graceful()).await;
+        Ok(())
+    }
+}

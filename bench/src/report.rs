@@ -1,0 +1,211 @@
+//! What a person reads: tables with colours, progress; and what a program reads: one JSON object.
+//!
+//! Colours only on a terminal, progress only if standard error is one.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Error;
+use crate::count::{Counted, PerRequest};
+use crate::rounds::{Spread, Timed};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+pub(crate) fn rounds(timed: &[Timed], format: Format) -> Result<(), Error> {
+    if format == Format::Json {
+        return print_json("rounds", timed);
+    }
+    for row in timed {
+        let rounds = row.clients.first().map_or(0, |client| client.turns.len());
+        let mut table = Table::new(
+            format!("{}, {} connections, {rounds} rounds", row.row.about(), row.connections),
+            &["", "median", "range"],
+        );
+        for client in &row.clients {
+            table.spread(format!("{} requests/s", client.client), client.requests_per_second, thousands);
+        }
+        for ratio in &row.ratios {
+            table.emphasised();
+            table.spread(format!("{}/{}", ratio.of, ratio.to), ratio.throughput, fraction);
+        }
+        table.print();
+    }
+    Ok(())
+}
+
+pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
+    if format == Format::Json {
+        return print_json("counts", counted);
+    }
+    for row in counted {
+        let Some((first, others)) = row.clients.split_first() else { continue };
+        let ratios: Vec<String> =
+            others.iter().map(|other| format!("{}/{}", first.client, other.client)).collect();
+        let mut columns = vec![""];
+        columns.extend(row.clients.iter().map(|client| client.client.name()));
+        columns.extend(ratios.iter().map(String::as_str));
+        let title = format!(
+            "{}, {} connections, per request of {}",
+            row.row.about(),
+            row.connections,
+            thousands(row.requests as f64)
+        );
+        let mut table = Table::new(title, &columns);
+        let mut line = |name: &str, show: fn(f64) -> String, figure: &dyn Fn(&PerRequest) -> Option<f64>| {
+            let figures: Vec<Option<f64>> = row.clients.iter().map(figure).collect();
+            let mut cells = vec![name.to_owned()];
+            cells.extend(figures.iter().map(|figure| figure.map_or_else(|| "-".to_owned(), show)));
+            cells.extend(figures[1..].iter().map(|other| match (figures[0], *other) {
+                (Some(first), Some(other)) if other >= NEGLIGIBLE => fraction(first / other),
+                _ => "-".to_owned(),
+            }));
+            table.line(cells);
+        };
+        line("instructions", thousands, &|client| client.instructions);
+        line("allocations", fraction, &|client| Some(client.allocations));
+        line("allocated bytes", thousands, &|client| Some(client.allocated_bytes));
+        line("system calls", fraction, &PerRequest::all_system_calls);
+        let names: BTreeSet<&str> =
+            (row.clients.iter().filter_map(|client| client.system_calls.as_ref()).flatten())
+                .filter(|(_, calls)| calls.abs() >= NEGLIGIBLE)
+                .map(|(name, _)| name.as_str())
+                .collect();
+        for name in names {
+            line(&format!("  {name}"), fraction, &|client| {
+                Some(client.system_calls.as_ref()?.get(name).copied().unwrap_or(0.0))
+            });
+        }
+        table.print();
+        for note in &row.notes {
+            println!("{note}");
+        }
+    }
+    Ok(())
+}
+
+/// A line on standard error that says what is being measured.
+pub(crate) enum Progress {
+    Shown,
+    Silent,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        if std::io::stderr().is_terminal() { Self::Shown } else { Self::Silent }
+    }
+
+    pub(crate) fn show(&self, what: &str) {
+        if let Self::Shown = self {
+            eprint!("\r\x1b[K{what}");
+            let _ = std::io::stderr().flush();
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.show("");
+    }
+}
+
+fn print_json(name: &str, rows: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+    println!("{}", serde_json::to_string_pretty(&json!({ name: rows }))?);
+    Ok(())
+}
+
+struct Table {
+    title: String,
+    lines: Vec<(Style, Vec<String>)>,
+    next: Style,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Style {
+    Plain,
+    Faint,
+    Emphasised,
+}
+
+impl Table {
+    fn new(title: String, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|&column| column.to_owned()).collect();
+        Self { title, lines: vec![(Style::Faint, columns)], next: Style::Plain }
+    }
+
+    /// The next line is what matters.
+    fn emphasised(&mut self) {
+        self.next = Style::Emphasised;
+    }
+
+    fn spread(&mut self, name: String, spread: Spread, show: fn(f64) -> String) {
+        self.line(vec![name, show(spread.median), format!("{} - {}", show(spread.low), show(spread.high))]);
+    }
+
+    fn line(&mut self, cells: Vec<String>) {
+        self.lines.push((self.next, cells));
+        self.next = Style::Plain;
+    }
+
+    fn print(&self) {
+        let coloured = std::io::stdout().is_terminal();
+        let paint = |style: &str, text: &str| {
+            if coloured { println!("\x1b[{style}m{text}\x1b[0m") } else { println!("{text}") }
+        };
+        let columns = self.lines.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+        let width =
+            |column: usize| self.lines.iter().filter_map(|(_, cells)| cells.get(column)?.len().into()).max();
+        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        println!();
+        paint("1", &self.title);
+        for (style, cells) in &self.lines {
+            let mut text = String::new();
+            for (index, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
+                match index {
+                    0 => text.push_str(&format!("  {cell:<width$}")),
+                    _ => text.push_str(&format!("  {cell:>width$}")),
+                }
+            }
+            match style {
+                Style::Plain => println!("{text}"),
+                Style::Faint => paint("2", &text),
+                Style::Emphasised => paint("36", &text),
+            }
+        }
+    }
+}
+
+fn fraction(number: f64) -> String {
+    format!("{number:.2}")
+}
+
+fn thousands(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::from(if number <= -0.5 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Fewer per request are what the two runs did not share by chance.
+const NEGLIGIBLE: f64 = 0.005;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let shown = [0.4, 999.0, 1000.0, 1_234_567.4, -1500.0].map(thousands);
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "-1,500"]);
+    }
+}

@@ -1,0 +1,149 @@
+//! Timing, interleaved: in every round each client has its turn, so that what the machine does meanwhile hits all of
+//! them; and each round begins with another client, so that none is always the first.
+
+use serde::Serialize;
+
+use crate::Error;
+use crate::child::Server;
+use crate::clients::Client;
+use crate::drive::{self, Length};
+use crate::report::Progress;
+use crate::row::{Plan, Row};
+
+pub(crate) struct Rounds {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) connections: Option<u32>,
+    pub(crate) length: Length,
+    pub(crate) rounds: u32,
+}
+
+/// All rounds of one row.
+#[derive(Debug, Serialize)]
+pub(crate) struct Timed {
+    pub(crate) row: Row,
+    pub(crate) connections: u32,
+    /// Of every client in the order of the tables, the turns in the order of the rounds.
+    pub(crate) clients: Vec<Turns>,
+    /// Of the first client to each of the others, round by round.
+    pub(crate) ratios: Vec<Ratio>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Turns {
+    pub(crate) client: Client,
+    pub(crate) requests_per_second: Spread,
+    pub(crate) turns: Vec<Turn>,
+}
+
+/// One client in one round.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Turn {
+    pub(crate) requests: u64,
+    pub(crate) seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) of: Client,
+    pub(crate) to: Client,
+    pub(crate) throughput: Spread,
+}
+
+/// Median and range.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Rounds {
+    pub(crate) fn run(
+        &self,
+        rows: &[Row],
+        server: &Server,
+        progress: &Progress,
+    ) -> Result<Vec<Timed>, Error> {
+        let runtime = drive::runtime()?;
+        let mut timed = Vec::new();
+        for &row in rows {
+            let connections = self.connections.unwrap_or_else(|| row.connections());
+            let plan = Plan::new(row, server.address())?;
+            let mut turns = vec![Vec::new(); self.clients.len()];
+            for round in 0..self.rounds as usize {
+                for turn in 0..self.clients.len() {
+                    let index = (round + turn) % self.clients.len();
+                    let client = self.clients[index];
+                    progress.show(&format!("{} {}/{} {client}", row.path(), round + 1, self.rounds));
+                    let outcome = runtime.block_on(drive::drive(client, &plan, connections, self.length))?;
+                    let seconds = outcome.elapsed.as_secs_f64();
+                    turns[index].push(Turn { requests: outcome.requests, seconds });
+                }
+            }
+            timed.push(self.summed_up(row, connections, turns));
+        }
+        progress.clear();
+        Ok(timed)
+    }
+
+    fn summed_up(&self, row: Row, connections: u32, turns: Vec<Vec<Turn>>) -> Timed {
+        let rates: Vec<Vec<f64>> = turns.iter().map(|turns| turns.iter().map(Turn::rate).collect()).collect();
+        let ratios = (1..self.clients.len())
+            .map(|other| Ratio {
+                of: self.clients[0],
+                to: self.clients[other],
+                throughput: Spread::of(rates[0].iter().zip(&rates[other]).map(|(one, other)| one / other)),
+            })
+            .collect();
+        let clients = (self.clients.iter().zip(turns).zip(rates))
+            .map(|((&client, turns), rates)| Turns { client, requests_per_second: Spread::of(rates), turns })
+            .collect();
+        Timed { row, connections, clients, ratios }
+    }
+}
+
+impl Turn {
+    fn rate(&self) -> f64 {
+        self.requests as f64 / self.seconds
+    }
+}
+
+impl Spread {
+    /// Of at least one value.
+    fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (last, middle) = (values.len() - 1, values.len() / 2);
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Self { median, low: values[0], high: values[last] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_median_and_range() {
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, low: 1.0, high: 3.0 });
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Spread { median: 2.5, low: 1.0, high: 4.0 });
+    }
+
+    #[test]
+    fn ratios_are_taken_round_by_round() {
+        let rounds = Rounds {
+            clients: vec![Client::Hyper, Client::Bare],
+            connections: None,
+            length: Length::Requests(1),
+            rounds: 3,
+        };
+        let turns = |requests: [u64; 3]| requests.map(|requests| Turn { requests, seconds: 1.0 }).to_vec();
+        let timed = rounds.summed_up(Row::Small, 1, vec![turns([10, 100, 40]), turns([20, 100, 50])]);
+        assert_eq!(timed.clients[0].requests_per_second.median, 40.0);
+        assert_eq!(timed.ratios[0].throughput, Spread { median: 0.8, low: 0.5, high: 1.0 });
+    }
+}

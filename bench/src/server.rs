@@ -1,0 +1,173 @@
+//! The server: raw TCP, one thread, answers made beforehand, so that the clients are what is measured.
+//!
+//! It reads a head, drops the body that the head announces, and writes the answer of the row that the path names.
+//! It prints its port when it listens, and ends when its standard input does: whoever started it and however that
+//! one ended, it does not stay behind.
+//!
+//! Segments that are written one after the other may be there together when a client comes to read. Where requests
+//! are timed, this happens as it does in life; where they are counted, pauses keep segments apart, or every count
+//! would be another.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::Error;
+use crate::row::{Row, Sends};
+
+/// How segments follow each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Pace {
+    /// As fast as they can be written.
+    Fast,
+    /// With pauses that even a client under valgrind reads in, and long bodies in 64 KiB segments.
+    Apart,
+}
+
+impl Pace {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Apart => "apart",
+        }
+    }
+}
+
+/// Listens, prints the port, and answers until standard input ends.
+pub(crate) fn serve(pace: Pace) -> Result<(), Error> {
+    std::thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    crate::drive::runtime()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?.port());
+        io::stdout().flush()?;
+        let answers = Arc::new(Answers::new(pace));
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let answers = Arc::clone(&answers);
+            // A client that goes away, or that talks nonsense, ends its own connection only.
+            tokio::spawn(async move { answer(stream, &answers).await });
+        }
+    })
+}
+
+struct Answers {
+    pace: Pace,
+    small: Vec<u8>,
+    segment: (Vec<u8>, Vec<u8>),
+    down: Vec<u8>,
+    up: Vec<u8>,
+}
+
+impl Answers {
+    fn new(pace: Pace) -> Self {
+        let head = |row: Row| row.answer_head().into_bytes();
+        let body = |row: Row| vec![b'd'; row.answer_len()];
+        let whole = |row: Row| [head(row), body(row)].concat();
+        Self {
+            pace,
+            small: whole(Row::Small),
+            segment: (head(Row::Segment), body(Row::Segment)),
+            down: whole(Row::Down),
+            up: whole(Row::Up),
+        }
+    }
+
+    async fn write(&self, row: Row, stream: &mut TcpStream) -> io::Result<()> {
+        match row {
+            Row::Small => stream.write_all(&self.small).await,
+            Row::Segment => {
+                stream.write_all(&self.segment.0).await?;
+                match self.pace {
+                    // All other connections that can have theirs get their heads before this one gets its body.
+                    Pace::Fast => tokio::task::yield_now().await,
+                    Pace::Apart => tokio::time::sleep(HEAD_PAUSE).await,
+                }
+                stream.write_all(&self.segment.1).await
+            }
+            Row::Down if self.pace == Pace::Apart => {
+                for segment in self.down.chunks(SEGMENT_LEN) {
+                    stream.write_all(segment).await?;
+                    tokio::time::sleep(SEGMENT_PAUSE).await;
+                }
+                Ok(())
+            }
+            Row::Down => stream.write_all(&self.down).await,
+            Row::Up => stream.write_all(&self.up).await,
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_LEN];
+    let mut filled = 0;
+    loop {
+        let head_len = loop {
+            if let Some(at) = buffer[..filled].windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            match stream.read(&mut buffer[filled..]).await? {
+                0 => return Ok(()),
+                read => filled += read,
+            }
+        };
+        let head = &buffer[..head_len];
+        let row = named(head).ok_or(io::ErrorKind::InvalidData)?;
+        let body_len = match row.sends() {
+            Sends::Nothing => 0,
+            Sends::Upload => content_length(head).ok_or(io::ErrorKind::InvalidData)?,
+        };
+
+        let here = body_len.min(filled - head_len);
+        buffer.copy_within(head_len + here..filled, 0);
+        filled -= head_len + here;
+        let mut missing = body_len - here;
+        while missing > 0 {
+            let room = missing.min(buffer.len());
+            match stream.read(&mut buffer[..room]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => missing -= read,
+            }
+        }
+        answers.write(row, &mut stream).await?;
+    }
+}
+
+fn named(head: &[u8]) -> Option<Row> {
+    let path = head.split(|byte| *byte == b' ').nth(1)?;
+    [Row::Small, Row::Segment, Row::Down, Row::Up].into_iter().find(|row| row.path().as_bytes() == path)
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    let head = str::from_utf8(head).ok()?;
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    })
+}
+
+const BUFFER_LEN: usize = 64 << 10;
+const SEGMENT_LEN: usize = 64 << 10;
+const HEAD_PAUSE: Duration = Duration::from_millis(30);
+const SEGMENT_PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_names_its_row_and_its_body() {
+        let head = b"POST /up HTTP/1.1\r\nhost: a\r\nContent-Length: 17\r\n\r\n";
+        assert_eq!(named(head), Some(Row::Up));
+        assert_eq!(content_length(head), Some(17));
+        assert_eq!(named(b"GET /nothing HTTP/1.1\r\n\r\n"), None);
+        assert_eq!(content_length(b"GET /small HTTP/1.1\r\n\r\n"), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! A request head to bytes, and how its body will be framed.
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
+
+use super::framing::{content_length, has_token};
+
+/// How a request body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyFraming {
+    /// There is none.
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// Chunked.
+    Chunked,
+}
+
+/// Why a request cannot be sent as it is. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsendable {
+    /// An origin-form target without a `Host` field: RFC 9112 section 3.2 demands one.
+    NoHost,
+    /// `Content-Length` disagrees with the length that the body announced, or is no number.
+    WrongLength,
+    /// `Content-Length` and `Transfer-Encoding` together, or a coding other than chunked.
+    WrongCoding,
+    /// HTTP/1.0 knows no chunked coding and the body's length is not known.
+    LengthUnknown,
+    /// CONNECT needs `host:port` as its target.
+    NoAuthority,
+    /// Only HTTP/1.0 and HTTP/1.1 can be spoken here.
+    Version,
+}
+
+/// What the head says that its connection and exchange must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asked {
+    /// How the body is framed.
+    pub body: BodyFraming,
+    /// `Expect: 100-continue`, with a body to hold back.
+    pub expect_continue: Wish,
+    /// `Connection: close`.
+    pub close: Wish,
+    /// `Connection: upgrade` with an `Upgrade` field, or CONNECT.
+    pub upgrade: Wish,
+}
+
+impl Asked {
+    /// A head that asks for nothing but an answer.
+    pub const NOTHING: Self =
+        Self { body: BodyFraming::None, expect_continue: Wish::No, close: Wish::No, upgrade: Wish::No };
+}
+
+/// Whether a head asks for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a wish is there or not")]
+pub enum Wish {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// Writes the head of a request whose body announced `length` bytes (`None`: not known).
+///
+/// An absolute target becomes origin-form and gives the `Host` field, unless one is there. CONNECT keeps its
+/// authority, `OPTIONS *` its asterisk.
+pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut BytesMut) -> Result<Asked, Unsendable> {
+    if head.version != Version::HTTP_11 && head.version != Version::HTTP_10 {
+        return Err(Unsendable::Version);
+    }
+    let body = body_framing(head, length)?;
+    let is_connect = head.method == Method::CONNECT;
+    let authority = host_of(&head.uri);
+    let has_host = head.headers.contains_key(HOST);
+    if is_connect && authority.is_none() {
+        return Err(Unsendable::NoAuthority);
+    }
+    if !has_host && authority.is_none() && head.version == Version::HTTP_11 {
+        return Err(Unsendable::NoHost);
+    }
+
+    out.reserve(256);
+    put(out, &[head.method.as_str().as_bytes(), b" "]);
+    match (is_connect, head.uri.path_and_query()) {
+        (true, _) => put(out, &[authority.unwrap_or_default().as_bytes()]),
+        (false, Some(target)) => put(out, &[target.as_str().as_bytes()]),
+        (false, None) => put(out, &[b"/"]),
+    }
+    put(out, &[if head.version == Version::HTTP_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" }]);
+    if let (false, Some(host)) = (has_host, authority) {
+        put(out, &[b"host: ", host.as_bytes(), b"\r\n"]);
+    }
+    for (name, value) in &head.headers {
+        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    match body {
+        BodyFraming::Length(length) if !head.headers.contains_key(CONTENT_LENGTH) => {
+            put(out, &[b"content-length: "]);
+            put_decimal(out, length);
+            put(out, &[b"\r\n"]);
+        }
+        BodyFraming::Chunked if !head.headers.contains_key(TRANSFER_ENCODING) => {
+            put(out, &[b"transfer-encoding: chunked\r\n"]);
+        }
+        _ => {}
+    }
+    put(out, &[b"\r\n"]);
+    Ok(asked(head, body))
+}
+
+fn asked(head: &request::Parts, body: BodyFraming) -> Asked {
+    let wish = |yes: bool| if yes { Wish::Yes } else { Wish::No };
+    let connection = head.headers.contains_key(CONNECTION);
+    let token = |token| connection && has_token(&head.headers, &CONNECTION, token);
+    Asked {
+        body,
+        // RFC 9110 10.1.1: not without a body, and HTTP/1.0 does not know it.
+        expect_continue: wish(
+            head.version == Version::HTTP_11
+                && !matches!(body, BodyFraming::None | BodyFraming::Length(0))
+                && head.headers.contains_key(EXPECT)
+                && has_token(&head.headers, &EXPECT, "100-continue"),
+        ),
+        close: wish(token("close")),
+        upgrade: wish(head.method == Method::CONNECT || token("upgrade")),
+    }
+}
+
+/// RFC 9112 section 6: a length where it is known, chunked where it is not.
+fn body_framing(head: &request::Parts, length: Option<u64>) -> Result<BodyFraming, Unsendable> {
+    let named = if head.headers.contains_key(CONTENT_LENGTH) {
+        content_length(&head.headers).map_err(|_| Unsendable::WrongLength)?
+    } else {
+        None
+    };
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+        let only_chunked =
+            codings.next().is_some_and(|v| v.eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
+        return match named {
+            None if only_chunked && head.version == Version::HTTP_11 => Ok(BodyFraming::Chunked),
+            _ => Err(Unsendable::WrongCoding),
+        };
+    }
+    match (named, length) {
+        (Some(named), Some(length)) if named != length => Err(Unsendable::WrongLength),
+        (Some(length), _) => Ok(BodyFraming::Length(length)),
+        // RFC 9110 8.6: no length on a request whose method foresees no content; 0 where it does.
+        (None, Some(0)) if foresees_content(&head.method) => Ok(BodyFraming::Length(0)),
+        (None, Some(0)) => Ok(BodyFraming::None),
+        (None, Some(length)) => Ok(BodyFraming::Length(length)),
+        (None, None) if head.version == Version::HTTP_11 => Ok(BodyFraming::Chunked),
+        (None, None) => Err(Unsendable::LengthUnknown),
+    }
+}
+
+fn foresees_content(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
+}
+
+/// The authority without its userinfo (RFC 9110 section 4.2.4), as `Host` and CONNECT want it.
+fn host_of(uri: &Uri) -> Option<&str> {
+    let authority = uri.authority()?.as_str();
+    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+}
+
+/// The trailer fields that may be sent after a chunked body: all but those that frame or route a message
+/// (RFC 9110 section 6.5.1).
+#[must_use]
+pub fn sendable_trailers(trailers: HeaderMap) -> HeaderMap {
+    let forbidden = [TRANSFER_ENCODING, CONTENT_LENGTH, HOST, TRAILER, CONNECTION];
+    let mut trailers = trailers;
+    for name in forbidden {
+        trailers.remove(name);
+    }
+    trailers
+}
+
+fn put(out: &mut BytesMut, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+fn put_decimal(out: &mut BytesMut, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn encoded(request: request::Builder, length: Option<u64>) -> Result<(String, Asked), Unsendable> {
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let mut out = BytesMut::new();
+        let asked = encode(&head, length, &mut out)?;
+        Ok((String::from_utf8(out.to_vec()).unwrap(), asked))
+    }
+
+    #[test]
+    fn an_absolute_target_becomes_origin_form_and_gives_the_host() {
+        let (head, asked) = encoded(Request::get("http://user@example.com:81/a?b=c#d"), Some(0)).unwrap();
+        assert_eq!(head, "GET /a?b=c HTTP/1.1\r\nhost: example.com:81\r\n\r\n");
+        assert_eq!(
+            asked,
+            Asked { body: BodyFraming::None, expect_continue: Wish::No, close: Wish::No, upgrade: Wish::No }
+        );
+        let (head, _) = encoded(Request::get("http://example.com").header("host", "other"), Some(0)).unwrap();
+        assert_eq!(head, "GET / HTTP/1.1\r\nhost: other\r\n\r\n");
+        let (head, _) = encoded(Request::options("*").header("host", "h"), Some(0)).unwrap();
+        assert_eq!(head, "OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n");
+        let (head, asked) = encoded(Request::connect("example.com:443"), Some(0)).unwrap();
+        assert_eq!(
+            (head.as_str(), asked.upgrade),
+            ("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n", Wish::Yes)
+        );
+    }
+
+    #[test]
+    fn a_body_is_framed_by_what_is_known_of_it() {
+        let post = || Request::post("http://h/");
+        assert!(encoded(post(), Some(0)).unwrap().0.contains("content-length: 0\r\n"));
+        assert!(encoded(post(), Some(1234567890)).unwrap().0.contains("content-length: 1234567890\r\n"));
+        assert!(encoded(post(), None).unwrap().0.contains("transfer-encoding: chunked\r\n"));
+        let (head, asked) = encoded(post().header("content-length", "7"), None).unwrap();
+        assert_eq!((head.matches("content-length").count(), asked.body), (1, BodyFraming::Length(7)));
+        let (head, asked) = encoded(post().header("transfer-encoding", "chunked"), Some(7)).unwrap();
+        assert_eq!((head.matches("transfer-encoding").count(), asked.body), (1, BodyFraming::Chunked));
+    }
+
+    #[test]
+    fn what_cannot_be_said_truly_is_not_said() {
+        let post = || Request::post("http://h/");
+        assert_eq!(encoded(post().header("content-length", "7"), Some(8)), Err(Unsendable::WrongLength));
+        assert_eq!(encoded(post().header("content-length", "x"), None), Err(Unsendable::WrongLength));
+        assert_eq!(encoded(post().header("transfer-encoding", "gzip"), None), Err(Unsendable::WrongCoding));
+        let both = post().header("transfer-encoding", "chunked").header("content-length", "1");
+        assert_eq!(encoded(both, None), Err(Unsendable::WrongCoding));
+        assert_eq!(encoded(post().version(Version::HTTP_10), None), Err(Unsendable::LengthUnknown));
+        assert_eq!(encoded(post().version(Version::HTTP_2), None), Err(Unsendable::Version));
+        assert_eq!(encoded(Request::get("/"), Some(0)), Err(Unsendable::NoHost));
+        assert_eq!(encoded(Request::connect("/"), Some(0)), Err(Unsendable::NoAuthority));
+        assert!(encoded(Request::get("/").version(Version::HTTP_10), Some(0)).is_ok());
+    }
+
+    #[test]
+    fn wishes_are_read_from_lists_whatever_their_case() {
+        let post = || Request::post("http://h/");
+        let asked = |request, length| encoded(request, length).unwrap().1;
+        assert_eq!(asked(post().header("connection", "x, Close"), Some(0)).close, Wish::Yes);
+        assert_eq!(asked(post().header("expect", "100-Continue"), Some(1)).expect_continue, Wish::Yes);
+        assert_eq!(asked(post().header("expect", "100-continue"), Some(0)).expect_continue, Wish::No);
+        let old = post().header("expect", "100-continue").version(Version::HTTP_10);
+        assert_eq!(asked(old, Some(1)).expect_continue, Wish::No);
+        assert_eq!(
+            asked(post().header("connection", "Upgrade").header("upgrade", "ws"), Some(0)).upgrade,
+            Wish::Yes
+        );
+    }
+}

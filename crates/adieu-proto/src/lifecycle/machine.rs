@@ -1,0 +1,349 @@
+//! The machine with its memory: since when, why, until when, which orders wait, what was said by whom.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::mode::LINGER;
+use super::{
+    Action, CloseKind, CloseMode, CloseReason, Ended, First, Input, Parting, Phase, Request, Side, Signal,
+    Signals, State, next,
+};
+
+/// The life of one connection.
+///
+/// Methods come in four families, called in this order by a driver:
+/// getters (`&self`); `handle_*` for facts; commands ([`retire`](Self::retire), [`close`](Self::close),
+/// [`begin_exchange`](Self::begin_exchange), [`end_exchange`](Self::end_exchange)); and
+/// [`poll_action`](Self::poll_action) until `None`, then [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Lifecycle {
+    state: State,
+    born: Instant,
+    since: Instant,
+    reason: Option<CloseReason>,
+    /// Why exchanges failed, where that is another cause than the first.
+    failed_by: Option<CloseReason>,
+    ended: Option<Ended>,
+    limits: LifecycleLimits,
+    /// Set by a close or a policy only: when exchanges still in flight are failed.
+    until: Option<Instant>,
+    /// When the driver began to carry out the goodbye; `linger` runs from here.
+    goodbye_begun: Option<Instant>,
+    in_flight: u32,
+    done: u64,
+    failed: u64,
+    sent: Signals,
+    received: Signals,
+    spent: Spent,
+    actions: VecDeque<Action>,
+}
+
+/// How long a connection may stay in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LifecycleLimits {
+    /// All handshakes together. Default: no limit (each has its own).
+    pub opening: Option<Duration>,
+    /// Nothing in flight. Default: no limit (the pool sets one).
+    pub idle: Option<Duration>,
+    /// From the start of our goodbye to the peer's end. Default 2 s.
+    pub linger: Duration,
+    /// The moment a peer gets to end first when it announced its end. Default 100 ms.
+    pub yielding: Duration,
+}
+
+/// Time spent on the way out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    pub(super) draining: Duration,
+    pub(super) closing: Duration,
+    pub(super) lingering: Duration,
+}
+
+impl Lifecycle {
+    /// A connection whose first handshake begins at `now`.
+    #[must_use]
+    pub fn new(now: Instant, limits: LifecycleLimits) -> Self {
+        Self {
+            state: State::Opening,
+            born: now,
+            since: now,
+            reason: None,
+            failed_by: None,
+            ended: None,
+            limits,
+            until: None,
+            goodbye_begun: None,
+            in_flight: 0,
+            done: 0,
+            failed: 0,
+            sent: Signals::default(),
+            received: Signals::default(),
+            spent: Spent::default(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Where the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Since when it is there.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// When its first handshake began.
+    #[must_use]
+    pub fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// Why it ends or ended: the first cause, never replaced.
+    #[must_use]
+    pub fn reason(&self) -> Option<&CloseReason> {
+        self.reason.as_ref()
+    }
+
+    /// How it ended; `None` before `Closed`.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    /// Exchanges that ended well and those that failed.
+    #[must_use]
+    pub fn exchanges(&self) -> (u64, u64) {
+        (self.done, self.failed)
+    }
+
+    /// Exchanges in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// What each side said: ours, the peer's.
+    #[must_use]
+    pub fn signals(&self) -> (Signals, Signals) {
+        (self.sent, self.received)
+    }
+
+    pub(super) fn spent(&self, now: Instant) -> Spent {
+        let mut spent = self.spent;
+        spent.add(self.state, now.saturating_duration_since(self.since));
+        spent
+    }
+
+    /// Reports a fact that ends nothing: `Opened`, `RequestSent`, `GoodbyeSent`, `Upgrade`, `EndOurs`.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        let Some((state, actions)) = next(self.state, input) else { return };
+        if state != self.state {
+            self.spent.add(self.state, now.saturating_duration_since(self.since));
+            self.note_end(input, state);
+            if (self.state, state) == (State::HalfClosed, State::Lingering) {
+                // The response may have taken long after our FIN: the wait for theirs runs from its end.
+                self.goodbye_begun = Some(now);
+            }
+            (self.state, self.since) = (state, now);
+        }
+        for &action in actions.as_slice() {
+            match action {
+                Action::FailExchanges => {
+                    self.failed += u64::from(self.in_flight);
+                    self.in_flight = 0;
+                }
+                Action::DropTransport(Parting::Reset) => self.sent.insert(Signal::Rst),
+                _ => {}
+            }
+            self.actions.push_back(action);
+        }
+    }
+
+    /// Reports a fact that ends the connection or will. The first reason given is the one that is kept.
+    pub fn handle_end(&mut self, now: Instant, input: Input, reason: CloseReason) {
+        if let Some((_, actions)) = next(self.state, input) {
+            if actions.as_slice().contains(&Action::FailExchanges) && self.in_flight > 0 {
+                self.failed_by.get_or_insert_with(|| reason.clone());
+            }
+            self.reason.get_or_insert(reason);
+        }
+        self.handle(now, input);
+    }
+
+    /// Reports that the peer's end was read: what it said, and why that ends the connection if nothing did yet.
+    pub fn handle_peer_end(&mut self, now: Instant, input: Input, signal: Signal, reason: CloseReason) {
+        self.received.insert(signal);
+        self.handle_end(now, input, reason);
+    }
+
+    /// Notes what we said, as the driver said it.
+    pub fn handle_said(&mut self, signal: Signal) {
+        self.sent.insert(signal);
+    }
+
+    /// Notes that the driver begins to carry out the goodbye: `linger` runs from now.
+    pub fn handle_goodbye_begun(&mut self, now: Instant) {
+        self.goodbye_begun.get_or_insert(now);
+    }
+
+    /// Notes that the reset that was ordered could not be made: the transport was only dropped.
+    pub fn handle_reset_unable(&mut self) {
+        self.sent.remove(Signal::Rst);
+    }
+
+    /// Looks at the clock. `request` tells whether what is in flight would be cut short. Harmless when early.
+    pub fn handle_timeout(&mut self, now: Instant, request: Request) {
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        let reason = match self.state {
+            State::Opening => CloseReason::TimedOut(Phase::Opening),
+            State::Idle => CloseReason::IdleLimit,
+            _ => CloseReason::TimedOut(Phase::Drain),
+        };
+        self.handle_end(now, Input::Deadline(request), reason);
+    }
+
+    /// No new exchange from now on. Only a close or a policy gives `until`; an earlier one shortens.
+    pub fn retire(&mut self, now: Instant, until: Option<Instant>, reason: CloseReason) {
+        self.shorten(until);
+        self.handle_end(now, Input::Retire { until }, reason);
+    }
+
+    /// Closes on purpose. A stricter mode escalates, a laxer one changes nothing but shortens what is left.
+    pub fn close(&mut self, now: Instant, mode: CloseMode, request: Request, reason: CloseReason) {
+        self.limits.linger = self.limits.linger.min(mode.linger_limit());
+        let until = mode.drain_limit().map(|limit| now + limit);
+        match mode.kind() {
+            CloseKind::Graceful => self.retire(now, until, reason),
+            CloseKind::Half => {
+                self.shorten(until);
+                self.handle_end(now, Input::HalfClose, reason);
+            }
+            CloseKind::Now => self.handle_end(now, Input::CloseNow(request), reason),
+            CloseKind::Abort => self.handle_end(now, Input::Abort, reason),
+        }
+    }
+
+    /// An exchange begins. To be asked only while [`State::is_open`].
+    pub fn begin_exchange(&mut self, now: Instant) {
+        debug_assert!(self.state.is_open(), "an exchange began on a connection that is {}", self.state);
+        self.in_flight += 1;
+        if self.in_flight == 1 {
+            self.handle(now, Input::Busy);
+        }
+    }
+
+    /// An exchange ended well, its request whole.
+    pub fn end_exchange(&mut self, now: Instant, first: First) {
+        debug_assert!(self.in_flight > 0, "an exchange ended that never began");
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.done += 1;
+        if self.in_flight == 0 {
+            self.handle(now, Input::Quiet(first));
+        }
+    }
+
+    /// The last exchange ended, its response whole, but its request cut short: the peer must see a reset.
+    pub fn end_exchange_cut(&mut self, now: Instant, reason: CloseReason) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.done += 1;
+        self.handle_end(now, Input::Abort, reason);
+    }
+
+    /// An exchange became an upgraded connection: it counts as done.
+    pub fn upgrade(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.done += 1;
+        self.reason.get_or_insert(CloseReason::Upgraded);
+        self.handle(now, Input::Upgrade);
+    }
+
+    /// The next order, first in first out.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) would do something; `None`: never by itself.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Opening => self.limits.opening.map(|limit| self.since + limit),
+            State::Idle => self.limits.idle.map(|limit| self.since + limit),
+            State::Yielding => Some(self.since + self.limits.yielding),
+            State::Draining { .. }
+            | State::HalfClosing
+            | State::HalfClosed
+            | State::Muted
+            | State::Upgraded { .. } => self.until,
+            State::Closing { .. } => self.goodbye_begun.map(|at| at + self.limits.linger),
+            State::Lingering => Some(self.goodbye_begun.unwrap_or(self.since) + self.limits.linger),
+            State::Active | State::Closed => None,
+        }
+    }
+
+    fn shorten(&mut self, until: Option<Instant>) {
+        self.until = match (self.until, until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Keeps how the connection ended, at the moment it does.
+    fn note_end(&mut self, input: Input, to: State) {
+        if to != State::Closed {
+            return;
+        }
+        let truncated = [&self.reason, &self.failed_by].into_iter().flatten().any(|reason| {
+            use CloseReason::{HalfCloseRefused, PeerEndedEarly, TlsTruncated};
+            matches!(reason, PeerEndedEarly | TlsTruncated | HalfCloseRefused)
+        });
+        let reset = self.received.contains(Signal::Rst) || self.reason == Some(CloseReason::Reset);
+        self.ended = Some(match (self.state, input) {
+            (State::Muted, _) if reset => Ended::Reset,
+            (State::Muted, _) => Ended::Broken,
+            // Our goodbye found nobody: an ending, not an error.
+            (State::Closing { theirs: Side::Ended }, Input::WriteBroken) => Ended::Clean,
+            (State::Closing { .. } | State::Lingering, Input::WriteBroken) => Ended::Reset,
+            (_, Input::Abort) | (State::Upgraded { .. }, Input::CloseNow(_) | Input::Deadline(_)) => {
+                Ended::Aborted
+            }
+            (
+                _,
+                Input::CloseNow(Request::Cut)
+                | Input::Deadline(Request::Cut)
+                | Input::Violation(_, Request::Cut),
+            ) => Ended::Aborted,
+            (State::Closing { .. } | State::Lingering, Input::Deadline(_)) => Ended::PeerSilent,
+            _ if reset => Ended::Reset,
+            (_, Input::Broken | Input::WriteBroken) => Ended::Broken,
+            _ if truncated => Ended::Truncated,
+            (State::Opening, _) => Ended::Aborted,
+            _ => Ended::Clean,
+        });
+    }
+}
+
+impl Default for LifecycleLimits {
+    fn default() -> Self {
+        Self { opening: None, idle: None, linger: LINGER, yielding: Duration::from_millis(100) }
+    }
+}
+
+impl Spent {
+    fn add(&mut self, state: State, time: Duration) {
+        match state {
+            State::Draining { .. } | State::HalfClosing | State::HalfClosed | State::Muted => {
+                self.draining += time
+            }
+            State::Yielding | State::Closing { .. } => self.closing += time,
+            State::Lingering => self.lingering += time,
+            _ => {}
+        }
+    }
+}

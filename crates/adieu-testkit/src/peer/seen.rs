@@ -1,0 +1,318 @@
+//! What the peer saw on one connection, in order.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::request::SeenRequest;
+use crate::ended::Ended;
+
+/// The log of one connection. It prints as a timeline, one line per entry.
+///
+/// ```
+/// use std::io::Write;
+/// use adieu_testkit::peer::{Event, Peer, Script};
+///
+/// let peer = Peer::tcp(Script::new().read_exactly(5).mark("got it"))?;
+/// let mut client = std::net::TcpStream::connect(peer.address())?;
+/// client.write_all(b"hello")?;
+/// drop(client);
+///
+/// let seen = peer.finish()?.remove(0);
+/// let events: Vec<_> = seen.entries().iter().map(|entry| &entry.event).collect();
+/// assert!(matches!(
+///     events[..],
+///     [Event::Received { bytes: 5 }, Event::Mark(_), Event::Fin, Event::Closed]
+/// ));
+/// seen.assert_received("hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Seen {
+    pub(super) connection: usize,
+    pub(super) accepted_at: Duration,
+    pub(super) entries: Vec<Entry>,
+    pub(super) left_out: u64,
+    pub(super) received: Vec<u8>,
+    pub(super) received_len: u64,
+    pub(super) sent_len: u64,
+    pub(super) requests: Vec<SeenRequest>,
+    pub(super) requests_len: u64,
+    pub(super) over: Over,
+}
+
+/// Whether a connection is still being played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    No,
+    Yes,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// When, since the connection was accepted.
+    pub at: Duration,
+    /// What.
+    pub event: Event,
+}
+
+/// What happened on a connection. The peer's own deeds have `Sent` in their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Bytes came; a run of them within one step is one entry.
+    Received {
+        /// How many.
+        bytes: u64,
+    },
+    /// The client ended its side in order.
+    Fin,
+    /// The client, or its kernel, reset the connection.
+    Reset,
+    /// The peer gave bytes to its kernel.
+    Sent {
+        /// How many.
+        bytes: u64,
+        /// In how many pieces.
+        pieces: u64,
+    },
+    /// The peer ended its side.
+    SentFin,
+    /// The peer reset the connection.
+    SentReset,
+    /// The peer gave its socket back.
+    Closed,
+    /// A [`Script::mark`](super::Script::mark) or a [`Peer::mark`](super::Peer::mark).
+    Mark(String),
+    /// The script was over, and the client did not end in the time it was given.
+    StillOpen,
+    /// A step went otherwise than the script said.
+    Failed(String),
+}
+
+impl Seen {
+    pub(super) fn new(connection: usize, accepted_at: Duration) -> Self {
+        Self {
+            connection,
+            accepted_at,
+            entries: Vec::new(),
+            left_out: 0,
+            received: Vec::new(),
+            received_len: 0,
+            sent_len: 0,
+            requests: Vec::new(),
+            requests_len: 0,
+            over: Over::No,
+        }
+    }
+
+    /// The number of this connection, from 0, in the order of accepting.
+    pub fn connection(&self) -> usize {
+        self.connection
+    }
+
+    /// When it was accepted, since the peer started.
+    pub fn accepted_at(&self) -> Duration {
+        self.accepted_at
+    }
+
+    /// The log, in order. After 4,096 entries, further bytes received and sent are only counted.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The bytes received, heads included, cut off at [`Script::keep`](super::Script::keep).
+    pub fn received(&self) -> &[u8] {
+        &self.received
+    }
+
+    /// How many bytes were received, also beyond those kept.
+    pub fn received_len(&self) -> u64 {
+        self.received_len
+    }
+
+    /// How many bytes the peer gave to its kernel.
+    pub fn sent_len(&self) -> u64 {
+        self.sent_len
+    }
+
+    /// The requests whose heads were read, in order; the first 1,024 of them.
+    pub fn requests(&self) -> &[SeenRequest] {
+        &self.requests
+    }
+
+    /// How many request heads were read, also beyond those kept.
+    pub fn requests_len(&self) -> u64 {
+        self.requests_len
+    }
+
+    /// How the client ended, as far as the peer looked. A reset after a FIN counts as a reset.
+    pub fn ended(&self) -> Ended {
+        if self.saw_reset() {
+            Ended::Reset
+        } else if self.saw_fin() {
+            Ended::Fin
+        } else {
+            Ended::StillOpen
+        }
+    }
+
+    /// Whether the client ended its side in order, whatever came after.
+    pub fn saw_fin(&self) -> bool {
+        self.position(|event| *event == Event::Fin).is_some()
+    }
+
+    /// Whether the client reset the connection.
+    pub fn saw_reset(&self) -> bool {
+        self.position(|event| *event == Event::Reset).is_some()
+    }
+
+    /// Whether the client's FIN stands before the first mark of that name; false if there is no such mark.
+    pub fn saw_fin_before(&self, mark: &str) -> bool {
+        let fin = self.position(|event| *event == Event::Fin);
+        fin.zip(self.mark_position(mark)).is_some_and(|(fin, mark)| fin < mark)
+    }
+
+    /// How many bytes were received before the first mark of that name; `None` if there is no such mark.
+    pub fn received_before(&self, mark: &str) -> Option<u64> {
+        let before = self.entries.get(..self.mark_position(mark)?)?;
+        Some(
+            before
+                .iter()
+                .map(|entry| if let Event::Received { bytes } = entry.event { bytes } else { 0 })
+                .sum(),
+        )
+    }
+
+    /// When the first event for which `which` holds was logged, since the connection was accepted.
+    ///
+    /// ```
+    /// # use adieu_testkit::peer::{Event, Peer, Script};
+    /// let peer = Peer::tcp(Script::new().mark("hello"))?;
+    /// drop(std::net::TcpStream::connect(peer.address())?);
+    /// let seen = peer.finish()?.remove(0);
+    /// let fin = seen.time_of(|event| matches!(event, Event::Fin)).unwrap();
+    /// assert!(seen.time_of(|event| matches!(event, Event::Mark(_))).unwrap() <= fin);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn time_of(&self, which: impl Fn(&Event) -> bool) -> Option<Duration> {
+        self.entries.iter().find(|entry| which(&entry.event)).map(|entry| entry.at)
+    }
+
+    /// What went otherwise than the script said, if anything did.
+    pub fn failure(&self) -> Option<&str> {
+        self.entries.iter().find_map(|entry| match &entry.event {
+            Event::Failed(what) => Some(what.as_str()),
+            _ => None,
+        })
+    }
+
+    fn position(&self, which: impl Fn(&Event) -> bool) -> Option<usize> {
+        self.entries.iter().position(|entry| which(&entry.event))
+    }
+
+    fn mark_position(&self, name: &str) -> Option<usize> {
+        self.position(|event| matches!(event, Event::Mark(mark) if mark == name))
+    }
+}
+
+/// Assertions that print the timeline when they fail.
+impl Seen {
+    /// Panics unless the client ended by FIN and nothing else.
+    #[track_caller]
+    pub fn assert_fin(&self) {
+        self.assert_ended(Ended::Fin);
+    }
+
+    /// Panics unless the client reset the connection.
+    #[track_caller]
+    pub fn assert_reset(&self) {
+        self.assert_ended(Ended::Reset);
+    }
+
+    /// Panics if the client ended.
+    #[track_caller]
+    pub fn assert_still_open(&self) {
+        self.assert_ended(Ended::StillOpen);
+    }
+
+    /// Panics unless the client ended in this way.
+    #[track_caller]
+    pub fn assert_ended(&self, expected: Ended) {
+        let ended = self.ended();
+        assert!(ended == expected, "expected the client's end: {expected}, saw: {ended}\n{self}");
+    }
+
+    /// Panics unless these are all the bytes that were received.
+    #[track_caller]
+    pub fn assert_received(&self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        assert!(
+            self.received == expected && self.received_len == expected.len() as u64,
+            "expected {} bytes: {}\nsaw {} bytes: {}\n{self}",
+            expected.len(),
+            expected.escape_ascii(),
+            self.received_len,
+            self.received.escape_ascii(),
+        );
+    }
+
+    /// Panics unless the client's FIN stands before the first mark of that name.
+    #[track_caller]
+    pub fn assert_fin_before(&self, mark: &str) {
+        assert!(self.saw_fin_before(mark), "expected the client's FIN before mark {mark:?}\n{self}");
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "connection {}, accepted {} ms after the start",
+            self.connection,
+            Millis(self.accepted_at)
+        )?;
+        for entry in &self.entries {
+            write!(f, "\n{entry}")?;
+        }
+        if self.left_out > 0 {
+            write!(f, "\n  ({} more entries of bytes received and sent)", self.left_out)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10} ms  {}", Millis(self.at).to_string(), self.event)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Received { bytes } => write!(f, "received {bytes} bytes"),
+            Self::Fin => f.write_str("client sent FIN"),
+            Self::Reset => f.write_str("client sent RST"),
+            Self::Sent { bytes, pieces: 1 } => write!(f, "sent {bytes} bytes"),
+            Self::Sent { bytes, pieces } => write!(f, "sent {bytes} bytes in {pieces} pieces"),
+            Self::SentFin => f.write_str("sent FIN"),
+            Self::SentReset => f.write_str("sent RST"),
+            Self::Closed => f.write_str("closed"),
+            Self::Mark(name) => write!(f, "mark {name:?}"),
+            Self::StillOpen => f.write_str("client still open"),
+            Self::Failed(what) => write!(f, "FAILED: {what}"),
+        }
+    }
+}
+
+/// A time in milliseconds, with microseconds behind the point.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0.as_secs_f64() * 1e3)
+    }
+}
