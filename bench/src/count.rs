@@ -56,7 +56,7 @@ impl Count {
         &self,
         rows: &[Row],
         server: &Server,
-        progress: &Progress,
+        progress: Progress,
     ) -> Result<Vec<Counted>, Error> {
         let scratch = Scratch::new()?;
         let mut counted = Vec::new();
@@ -77,7 +77,6 @@ impl Count {
             notes.dedup();
             counted.push(Counted { row, connections, requests, clients, notes });
         }
-        progress.clear();
         Ok(counted)
     }
 }

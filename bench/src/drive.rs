@@ -14,7 +14,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::Error;
-#[cfg(feature = "adieu-client")]
 use crate::clients::adieu::Adieu;
 use crate::clients::bare::Bare;
 use crate::clients::hyper::Hyper;
@@ -50,9 +49,7 @@ pub(crate) async fn drive(
     length: Length,
 ) -> Result<Outcome, Error> {
     let outcome = match (client, plan.row.sends()) {
-        #[cfg(feature = "adieu-client")]
         (Client::Adieu, Sends::Nothing) => load::<Adieu<Empty<Bytes>>>(plan, connections, length).await,
-        #[cfg(feature = "adieu-client")]
         (Client::Adieu, Sends::Upload) => load::<Adieu<Full<Bytes>>>(plan, connections, length).await,
         (Client::Hyper, Sends::Nothing) => load::<Hyper<Empty<Bytes>>>(plan, connections, length).await,
         (Client::Hyper, Sends::Upload) => load::<Hyper<Full<Bytes>>>(plan, connections, length).await,

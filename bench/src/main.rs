@@ -131,7 +131,7 @@ fn conn(options: &Conn) -> Result<(), Error> {
             connections: options.connections,
             requests: options.requests,
         };
-        let counted = count.run(&options.rows, &server, &progress)?;
+        let counted = count.run(&options.rows, &server, progress)?;
         return report::counts(&counted, format);
     }
     let rounds = rounds::Rounds {
@@ -144,7 +144,7 @@ fn conn(options: &Conn) -> Result<(), Error> {
         rounds: options.rounds,
     };
     let server = Server::start(Pace::Fast)?;
-    let timed = rounds.run(&options.rows, &server, &progress)?;
+    let timed = rounds.run(&options.rows, &server, progress)?;
     report::rounds(&timed, format)
 }
 

@@ -109,8 +109,14 @@ impl Progress {
         }
     }
 
-    pub(crate) fn clear(&self) {
+    fn clear(&self) {
         self.show("");
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

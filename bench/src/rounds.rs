@@ -58,12 +58,7 @@ pub(crate) struct Spread {
 }
 
 impl Rounds {
-    pub(crate) fn run(
-        &self,
-        rows: &[Row],
-        server: &Server,
-        progress: &Progress,
-    ) -> Result<Vec<Timed>, Error> {
+    pub(crate) fn run(&self, rows: &[Row], server: &Server, progress: Progress) -> Result<Vec<Timed>, Error> {
         let runtime = drive::runtime()?;
         let mut timed = Vec::new();
         for &row in rows {
@@ -82,7 +77,6 @@ impl Rounds {
             }
             timed.push(self.summed_up(row, connections, turns));
         }
-        progress.clear();
         Ok(timed)
     }
 

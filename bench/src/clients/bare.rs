@@ -17,7 +17,7 @@ pub(crate) struct Bare {
 
 impl Connection for Bare {
     async fn open(plan: &Plan) -> Result<Self, Error> {
-        // Never as long as a response: a read that fills its buffer costs a second one that finds nothing.
+        // Longer than what comes at once: a read that fills its buffer costs a second one that finds nothing.
         let buffer_len = if plan.response_len < SMALL_BUFFER_LEN { SMALL_BUFFER_LEN } else { BUFFER_LEN };
         Ok(Self { stream: connect(plan).await?, buffer: vec![0; buffer_len] })
     }
@@ -44,4 +44,4 @@ impl Connection for Bare {
 }
 
 const SMALL_BUFFER_LEN: usize = 8 << 10;
-const BUFFER_LEN: usize = 64 << 10;
+const BUFFER_LEN: usize = 128 << 10;

@@ -6,7 +6,6 @@
 //!
 //! They connect with the same options, build their requests in the same way, and check the same things.
 
-#[cfg(feature = "adieu-client")]
 pub(crate) mod adieu;
 pub(crate) mod bare;
 pub(crate) mod hyper;
@@ -32,7 +31,6 @@ use crate::row::Plan;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Client {
-    #[cfg(feature = "adieu-client")]
     Adieu,
     Hyper,
     Bare,
@@ -45,7 +43,6 @@ impl Client {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            #[cfg(feature = "adieu-client")]
             Self::Adieu => "adieu",
             Self::Hyper => "hyper",
             Self::Bare => "bare",
@@ -164,7 +161,6 @@ mod tests {
         assert_eq!(received, expected);
     }
 
-    #[cfg(feature = "adieu-client")]
     #[tokio::test]
     async fn adieu_sends_the_same_bytes_as_bare() {
         let (received, expected) = sent::<adieu::Adieu<Empty<Bytes>>>(Row::Small).await;

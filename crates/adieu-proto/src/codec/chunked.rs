@@ -65,7 +65,8 @@ impl Decoder {
                     if buffer.is_empty() {
                         return Ok(Step::NeedMore);
                     }
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                    let take =
+                        usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len()).min(limits.piece());
                     let left = left - take as u64;
                     self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
                     return Ok(Step::Data(buffer.split_to(take).freeze()));

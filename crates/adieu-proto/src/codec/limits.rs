@@ -21,8 +21,16 @@ pub struct Limits {
     pub discard: u64,
     /// Bytes of an unread response body that are read and thrown away to keep the connection. Default 64 KiB.
     pub unread: u64,
-    /// Bytes read ahead of the caller, and the most that one piece of a body holds. Default 64 KiB.
+    /// Bytes read ahead of the caller, but for the last read, which may bring a few times as much; and the most
+    /// that one piece of a body holds. Default 64 KiB.
     pub read_ahead: usize,
+}
+
+impl Limits {
+    /// The most that one piece of a body holds.
+    pub(crate) fn piece(&self) -> usize {
+        self.read_ahead.max(1)
+    }
 }
 
 impl Default for Limits {

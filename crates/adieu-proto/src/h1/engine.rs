@@ -389,6 +389,14 @@ impl Engine {
         self.settle(CloseReason::TimedOut(Phase::Drain));
     }
 
+    /// The reader waits for more of the body than there is: the gap runs from now, until bytes come.
+    pub fn handle_reader_waiting(&mut self, now: Instant) {
+        let in_body = matches!(self.receive.place(), Place::Body | Place::UntilClose);
+        if self.is_running() && in_body && self.exchange.rhythm == Rhythm::Steady {
+            self.clocks.gap.get_or_insert(now);
+        }
+    }
+
     /// The driver begins to carry out the goodbye: `linger` runs from now.
     pub fn handle_goodbye_begun(&mut self, now: Instant) {
         self.life.handle_goodbye_begun(now);
@@ -566,10 +574,7 @@ impl Engine {
             match self.receive.step(&self.config.limits) {
                 Ok(Step::NeedMore) => {
                     let end = self.read_end.filter(|_| self.receive.place() != Place::Done);
-                    let Some(end) = end else {
-                        self.reader_waits(now);
-                        return None;
-                    };
+                    let end = end?;
                     let until_close = self.receive.place() == Place::UntilClose;
                     self.read_ended(now, end);
                     if until_close && end == TransportEnd::Fin {
@@ -694,14 +699,6 @@ impl Engine {
                 self.send.cut();
             }
             self.bytes_discarded += self.receive.discard();
-        }
-    }
-
-    /// The caller wants more of the body than there is.
-    fn reader_waits(&mut self, now: Instant) {
-        let in_body = matches!(self.receive.place(), Place::Body | Place::UntilClose);
-        if in_body && self.exchange.rhythm == Rhythm::Steady && self.exchange.reader == Reader::Present {
-            self.clocks.gap.get_or_insert(now);
         }
     }
 

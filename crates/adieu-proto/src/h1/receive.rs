@@ -23,6 +23,8 @@ pub(super) struct ReceiveHalf {
     buffer: BytesMut,
     head: HeadReader,
     interim: usize,
+    /// Bytes in the buffer that were looked at and are too few.
+    too_few: usize,
     /// How much the next read asks for: grows while reads come back full.
     appetite: usize,
 }
@@ -108,7 +110,10 @@ impl ReceiveHalf {
         match &mut self.state {
             Receiving::Idle | Receiving::Done => Ok(Step::NeedMore),
             Receiving::Head => {
-                let Some(head) = self.head.read(&mut self.buffer, limits)? else { return Ok(Step::NeedMore) };
+                let Some(head) = self.head.read(&mut self.buffer, limits)? else {
+                    self.too_few = self.buffer.len();
+                    return Ok(Step::NeedMore);
+                };
                 if head.status().is_informational() && head.status() != http::StatusCode::SWITCHING_PROTOCOLS
                 {
                     self.interim += 1;
@@ -122,7 +127,8 @@ impl ReceiveHalf {
                 if self.buffer.is_empty() {
                     return Ok(Step::NeedMore);
                 }
-                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.buffer.len());
+                let most = self.buffer.len().min(limits.piece());
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(most);
                 *left -= take as u64;
                 if *left == 0 {
                     self.state = Receiving::Done;
@@ -130,7 +136,10 @@ impl ReceiveHalf {
                 Ok(Step::Data(self.buffer.split_to(take).freeze()))
             }
             Receiving::Chunked(decoder) => match decoder.decode(&mut self.buffer, limits)? {
-                chunked::Step::NeedMore => Ok(Step::NeedMore),
+                chunked::Step::NeedMore => {
+                    self.too_few = self.buffer.len();
+                    Ok(Step::NeedMore)
+                }
                 chunked::Step::Data(data) => Ok(Step::Data(data)),
                 chunked::Step::End(trailers) => {
                     self.state = Receiving::Done;
@@ -138,8 +147,16 @@ impl ReceiveHalf {
                 }
             },
             Receiving::UntilClose if self.buffer.is_empty() => Ok(Step::NeedMore),
-            Receiving::UntilClose => Ok(Step::Data(self.buffer.split().freeze())),
+            Receiving::UntilClose => {
+                let take = self.buffer.len().min(limits.piece());
+                Ok(Step::Data(self.buffer.split_to(take).freeze()))
+            }
         }
+    }
+
+    /// Whether more may be read: the caller is not far behind, or what is there is too few to make anything of.
+    pub(super) fn wants_more(&self, limits: &Limits) -> bool {
+        self.buffer.len() < limits.read_ahead || self.buffer.len() == self.too_few
     }
 
     /// How many bytes of the body are still to be taken, where its framing tells.

@@ -5,7 +5,7 @@ use http::{HeaderMap, Version};
 
 use crate::codec::framing::{Doubt, Framing, has_token};
 use crate::codec::request::Wish;
-use crate::lifecycle::CloseReason;
+use crate::lifecycle::{CloseReason, First};
 
 /// All that the verdict rests on.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,6 @@ pub(super) enum Persistence {
 /// The verdict: `None` keeps the connection, a reason retires it.
 pub(super) fn forbids_reuse(on: &Grounds) -> Option<CloseReason> {
     use Persistence::{Close, KeepAlive};
-    let old = on.request_version < Version::HTTP_11 || on.response_version < Version::HTTP_11;
     match on {
         Grounds { request_close: Wish::Yes, .. } => Some(CloseReason::RequestAskedClose),
         Grounds { doubt: Doubt::BothLengths, .. } => {
@@ -53,9 +52,27 @@ pub(super) fn forbids_reuse(on: &Grounds) -> Option<CloseReason> {
         }
         Grounds { upload: Upload::Stopped, .. } => Some(CloseReason::UploadStopped),
         Grounds { persistence: Close, .. } => Some(CloseReason::PeerAskedClose),
-        Grounds { persistence, .. } if old && *persistence != KeepAlive => Some(CloseReason::PeerAskedClose),
+        Grounds { persistence, .. } if on.is_old() && *persistence != KeepAlive => {
+            Some(CloseReason::PeerAskedClose)
+        }
         Grounds { framing: Framing::UntilClose, .. } => Some(CloseReason::BodyUntilClose),
         _ => None,
+    }
+}
+
+/// Who ends its side first once the exchange is over: the peer, where its response announced that it will.
+pub(super) fn ends_first(on: &Grounds) -> First {
+    match on.persistence {
+        Persistence::Close => First::Peer,
+        Persistence::Silent if on.is_old() => First::Peer,
+        _ => First::Us,
+    }
+}
+
+impl Grounds {
+    /// HTTP/1.0 closes unless both sides say `keep-alive`.
+    fn is_old(&self) -> bool {
+        self.request_version < Version::HTTP_11 || self.response_version < Version::HTTP_11
     }
 }
 

@@ -99,6 +99,12 @@ impl SendHalf {
         self.state = Sending::Idle;
     }
 
+    /// Takes a request back of which the transport took nothing.
+    pub(super) fn withdraw(&mut self) {
+        self.staged.clear();
+        *self = Self { staged: std::mem::take(&mut self.staged), ..Self::default() };
+    }
+
     pub(super) fn is_holding(&self) -> bool {
         matches!(self.state, Sending::Holding(_))
     }
@@ -127,9 +133,9 @@ impl SendHalf {
         matches!(self.state, Sending::Body(_)) && self.piece.is_empty()
     }
 
-    /// Takes the next piece of the body.
+    /// Takes the next piece of the body. A piece that was asked for before the request was given up is dropped.
     pub(super) fn data(&mut self, data: Bytes) -> Result<(), BodyMisfit> {
-        debug_assert!(self.wants_body(), "a piece of a body that was not asked for");
+        debug_assert!(self.piece.is_empty(), "a piece of a body that was not asked for");
         let Sending::Body(left) = self.state else { return Ok(()) };
         if data.is_empty() {
             return Ok(());

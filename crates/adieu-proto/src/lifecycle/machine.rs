@@ -25,6 +25,8 @@ pub struct Lifecycle {
     failed_by: Option<CloseReason>,
     ended: Option<Ended>,
     limits: LifecycleLimits,
+    /// Set by a close: how long to linger, instead of what `limits` says.
+    linger: Option<Duration>,
     /// Set by a close or a policy only: when exchanges still in flight are failed.
     until: Option<Instant>,
     /// When the driver began to carry out the goodbye; `linger` runs from here.
@@ -46,7 +48,7 @@ pub struct LifecycleLimits {
     pub opening: Option<Duration>,
     /// Nothing in flight. Default: no limit (the pool sets one).
     pub idle: Option<Duration>,
-    /// From the start of our goodbye to the peer's end. Default 2 s.
+    /// From the start of our goodbye to the peer's end, where no close says otherwise. Default 2 s.
     pub linger: Duration,
     /// The moment a peer gets to end first when it announced its end. Default 100 ms.
     pub yielding: Duration,
@@ -72,6 +74,7 @@ impl Lifecycle {
             failed_by: None,
             ended: None,
             limits,
+            linger: None,
             until: None,
             goodbye_begun: None,
             in_flight: 0,
@@ -197,15 +200,15 @@ impl Lifecycle {
 
     /// Looks at the clock. `request` tells whether what is in flight would be cut short. Harmless when early.
     pub fn handle_timeout(&mut self, now: Instant, request: Request) {
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return;
+        // A deadline leads down the ladder, to a state whose own deadline may have passed as well.
+        while self.poll_timeout().is_some_and(|at| at <= now) {
+            let reason = match self.state {
+                State::Opening => CloseReason::TimedOut(Phase::Opening),
+                State::Idle => CloseReason::IdleLimit,
+                _ => CloseReason::TimedOut(Phase::Drain),
+            };
+            self.handle_end(now, Input::Deadline(request), reason);
         }
-        let reason = match self.state {
-            State::Opening => CloseReason::TimedOut(Phase::Opening),
-            State::Idle => CloseReason::IdleLimit,
-            _ => CloseReason::TimedOut(Phase::Drain),
-        };
-        self.handle_end(now, Input::Deadline(request), reason);
     }
 
     /// No new exchange from now on. Only a close or a policy gives `until`; an earlier one shortens.
@@ -216,8 +219,11 @@ impl Lifecycle {
 
     /// Closes on purpose. A stricter mode escalates, a laxer one changes nothing but shortens what is left.
     pub fn close(&mut self, now: Instant, mode: CloseMode, request: Request, reason: CloseReason) {
-        self.limits.linger = self.limits.linger.min(mode.linger_limit());
-        let until = mode.drain_limit().map(|limit| now + limit);
+        // The first close says how long to linger; a later one, or one after the goodbye began, only shortens.
+        let longest = if self.goodbye_begun.is_some() { Some(self.linger_limit()) } else { self.linger };
+        let linger = mode.linger_limit();
+        self.linger = Some(longest.map_or(linger, |longest| longest.min(linger)));
+        let until = mode.drain_limit().and_then(|limit| now.checked_add(limit));
         match mode.kind() {
             CloseKind::Graceful => self.retire(now, until, reason),
             CloseKind::Half => {
@@ -248,6 +254,14 @@ impl Lifecycle {
         }
     }
 
+    /// An exchange was taken back before anything of it reached the transport: it counts neither way.
+    pub fn withdraw_exchange(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.handle(now, Input::Quiet(First::Us));
+        }
+    }
+
     /// The last exchange ended, its response whole, but its request cut short: the peer must see a reset.
     pub fn end_exchange_cut(&mut self, now: Instant, reason: CloseReason) {
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -270,21 +284,30 @@ impl Lifecycle {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) would do something; `None`: never by itself.
+    ///
+    /// In `Closing` the clock starts with [`handle_goodbye_begun`](Self::handle_goodbye_begun): before that, an
+    /// order waits for the driver, which may have to wait for its turn to leave.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let (since, linger) = (self.since, self.linger_limit());
         match self.state {
-            State::Opening => self.limits.opening.map(|limit| self.since + limit),
-            State::Idle => self.limits.idle.map(|limit| self.since + limit),
-            State::Yielding => Some(self.since + self.limits.yielding),
+            State::Opening => self.limits.opening.and_then(|limit| since.checked_add(limit)),
+            State::Idle => self.limits.idle.and_then(|limit| since.checked_add(limit)),
+            State::Yielding => since.checked_add(self.limits.yielding),
             State::Draining { .. }
             | State::HalfClosing
             | State::HalfClosed
             | State::Muted
             | State::Upgraded { .. } => self.until,
-            State::Closing { .. } => self.goodbye_begun.map(|at| at + self.limits.linger),
-            State::Lingering => Some(self.goodbye_begun.unwrap_or(self.since) + self.limits.linger),
+            State::Closing { .. } => self.goodbye_begun?.checked_add(linger),
+            State::Lingering => self.goodbye_begun.unwrap_or(since).checked_add(linger),
             State::Active | State::Closed => None,
         }
+    }
+
+    /// How long the peer's end is waited for, from the start of our goodbye.
+    fn linger_limit(&self) -> Duration {
+        self.linger.unwrap_or(self.limits.linger)
     }
 
     fn shorten(&mut self, until: Option<Instant>) {

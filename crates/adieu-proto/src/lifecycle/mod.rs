@@ -229,7 +229,7 @@ pub fn next(state: State, input: Input) -> Option<(State, Actions)> {
         (Active, Broken) => to(Closed, &[LeavePool, FailExchanges, DropTransport(Plain)]),
 
         // Retired, in flight. A half-close is moot once the peer ended its side.
-        (Draining { .. } | HalfClosing, PeerDone(_)) => to(Draining { theirs: Ended }, &[]),
+        (Draining { theirs: Open } | HalfClosing, PeerDone(_)) => to(Draining { theirs: Ended }, &[]),
         (Draining { theirs: Open }, HalfClose) => to(HalfClosing, &[]),
         (Draining { theirs: Open } | HalfClosing, WriteBroken) => to(Muted, &[]),
         (Draining { theirs: Open } | HalfClosing, Upgrade) => to(Upgraded { ours: Open, theirs: Open }, &[]),

@@ -199,7 +199,9 @@ impl Wire {
         if state.end(me).standing != Standing::Connected {
             return Err(ErrorKind::NotConnected.into());
         }
-        let woken = state.finish(me);
+        state.finish(me);
+        let direction = state.direction_from(me);
+        let woken = [direction.reader.take(), direction.writer.take()];
         drop(state);
         wake(woken);
         Ok(())
@@ -222,7 +224,7 @@ impl Wire {
         let mut state = self.lock();
         if state.end(me).standing == Standing::Connected {
             if state.direction_from(me.other()).buffer.is_empty() {
-                let _all_are_woken_below = state.finish(me);
+                state.finish(me);
             } else {
                 state.reset(me, self.in_flight);
             }
@@ -289,15 +291,12 @@ impl State {
         }
     }
 
-    fn finish(&mut self, me: Index) -> [Option<Waker>; 2] {
+    fn finish(&mut self, me: Index) {
         let direction = self.direction_from(me);
-        if direction.writing == Writing::Finished {
-            return [None, None];
+        if direction.writing == Writing::Open {
+            direction.writing = Writing::Finished;
+            self.log.push((me, Deed::Fin));
         }
-        direction.writing = Writing::Finished;
-        let woken = [direction.reader.take(), direction.writer.take()];
-        self.log.push((me, Deed::Fin));
-        woken
     }
 
     fn reset(&mut self, me: Index, in_flight: InFlight) {

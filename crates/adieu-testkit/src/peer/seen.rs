@@ -49,6 +49,16 @@ pub(super) enum Over {
 }
 
 /// One line of the log.
+///
+/// ```
+/// # use adieu_testkit::peer::{Event, Peer, Script};
+/// let peer = Peer::tcp(Script::new())?;
+/// drop(std::net::TcpStream::connect(peer.address())?);
+/// let seen = peer.finish()?.remove(0);
+/// assert_eq!(seen.entries()[0].event, Event::Fin);
+/// assert!(seen.entries()[0].at <= seen.entries()[1].at);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
@@ -59,6 +69,12 @@ pub struct Entry {
 }
 
 /// What happened on a connection. The peer's own deeds have `Sent` in their names.
+///
+/// ```
+/// use adieu_testkit::peer::Event;
+///
+/// assert_eq!(Event::Received { bytes: 5 }.to_string(), "received 5 bytes");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -109,46 +125,124 @@ impl Seen {
     }
 
     /// The number of this connection, from 0, in the order of accepting.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.connection(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn connection(&self) -> usize {
         self.connection
     }
 
     /// When it was accepted, since the peer started.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert!(seen.accepted_at() < std::time::Duration::from_secs(60));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accepted_at(&self) -> Duration {
         self.accepted_at
     }
 
     /// The log, in order. After 4,096 entries, further bytes received and sent are only counted.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.entries().len(), 3); // the bytes, the FIN, the close
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
     /// The bytes received, heads included, cut off at [`Script::keep`](super::Script::keep).
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.received(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn received(&self) -> &[u8] {
         &self.received
     }
 
     /// How many bytes were received, also beyond those kept.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.received_len(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn received_len(&self) -> u64 {
         self.received_len
     }
 
     /// How many bytes the peer gave to its kernel.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().send("bye").fin())?;
+    /// std::io::copy(&mut std::net::TcpStream::connect(peer.address())?, &mut std::io::sink())?;
+    /// assert_eq!(peer.finish()?[0].sent_len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sent_len(&self) -> u64 {
         self.sent_len
     }
 
     /// The requests whose heads were read, in order; the first 1,024 of them.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().read_request())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"GET /a HTTP/1.1\r\n\r\n")?;
+    /// assert_eq!(peer.finish()?[0].requests()[0].target(), "/a");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn requests(&self) -> &[SeenRequest] {
         &self.requests
     }
 
     /// How many request heads were read, also beyond those kept.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().read_request())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"GET /a HTTP/1.1\r\n\r\n")?;
+    /// assert_eq!(peer.finish()?[0].requests_len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn requests_len(&self) -> u64 {
         self.requests_len
     }
 
     /// How the client ended, as far as the peer looked. A reset after a FIN counts as a reset.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.ended(), Ended::Fin);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ended(&self) -> Ended {
         if self.saw_reset() {
             Ended::Reset
@@ -160,22 +254,59 @@ impl Seen {
     }
 
     /// Whether the client ended its side in order, whatever came after.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert!(seen.saw_fin());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn saw_fin(&self) -> bool {
         self.position(|event| *event == Event::Fin).is_some()
     }
 
     /// Whether the client reset the connection.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert!(!seen.saw_reset());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn saw_reset(&self) -> bool {
         self.position(|event| *event == Event::Reset).is_some()
     }
 
     /// Whether the client's FIN stands before the first mark of that name; false if there is no such mark.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().read_exactly(3).mark("three").read_to_end().mark("end"))?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert!(!seen.saw_fin_before("three") && seen.saw_fin_before("end"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn saw_fin_before(&self, mark: &str) -> bool {
         let fin = self.position(|event| *event == Event::Fin);
         fin.zip(self.mark_position(mark)).is_some_and(|(fin, mark)| fin < mark)
     }
 
     /// How many bytes were received before the first mark of that name; `None` if there is no such mark.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().read_exactly(3).mark("three").read_to_end().mark("end"))?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.received_before("three"), Some(3));
+    /// assert_eq!(seen.received_before("end"), Some(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn received_before(&self, mark: &str) -> Option<u64> {
         let before = self.entries.get(..self.mark_position(mark)?)?;
         Some(
@@ -202,6 +333,15 @@ impl Seen {
     }
 
     /// What went otherwise than the script said, if anything did.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.failure(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failure(&self) -> Option<&str> {
         self.entries.iter().find_map(|entry| match &entry.event {
             Event::Failed(what) => Some(what.as_str()),
@@ -221,24 +361,60 @@ impl Seen {
 /// Assertions that print the timeline when they fail.
 impl Seen {
     /// Panics unless the client ended by FIN and nothing else.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// seen.assert_fin();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn assert_fin(&self) {
         self.assert_ended(Ended::Fin);
     }
 
     /// Panics unless the client reset the connection.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().send("never read").mark("sent"))?;
+    /// let client = std::net::TcpStream::connect(peer.address())?;
+    /// peer.wait(0, Until::Mark("sent"))?;
+    /// drop(client); // with bytes unread: its kernel resets
+    /// peer.finish()?[0].assert_reset();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn assert_reset(&self) {
         self.assert_ended(Ended::Reset);
     }
 
     /// Panics if the client ended.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// let client = std::net::TcpStream::connect(peer.address())?;
+    /// peer.wait(0, Until::Accepted)?.assert_still_open();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn assert_still_open(&self) {
         self.assert_ended(Ended::StillOpen);
     }
 
     /// Panics unless the client ended in this way.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// seen.assert_ended(Ended::Fin);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn assert_ended(&self, expected: Ended) {
         let ended = self.ended();
@@ -246,6 +422,15 @@ impl Seen {
     }
 
     /// Panics unless these are all the bytes that were received.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// seen.assert_received("hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn assert_received(&self, expected: impl AsRef<[u8]>) {
         let expected = expected.as_ref();
@@ -260,6 +445,15 @@ impl Seen {
     }
 
     /// Panics unless the client's FIN stands before the first mark of that name.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().read_exactly(3).mark("three").read_to_end().mark("end"))?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// seen.assert_fin_before("end");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn assert_fin_before(&self, mark: &str) {
         assert!(self.saw_fin_before(mark), "expected the client's FIN before mark {mark:?}\n{self}");

@@ -1,0 +1,178 @@
+//! A body, of a request or of a response.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use super::incoming::Incoming;
+use super::request::uniform;
+use crate::drive::Upload;
+use crate::error::{BoxError, Error};
+
+/// A body: empty, bytes, another `http_body::Body`, or what comes over a connection.
+///
+/// Dropping the body of a response before its end: a rest that is known and small (64 KiB by default), or
+/// already here, is discarded within 50 ms and the connection stays; otherwise the connection is closed as by
+/// `CloseMode::now()`.
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    Trailers(HeaderMap),
+    /// Several pieces, then perhaps trailers.
+    Pieces(VecDeque<Bytes>, Option<Box<HeaderMap>>),
+    Incoming(Incoming),
+    /// The lock is never taken, only gone around: it makes any body `Sync`.
+    Other(Mutex<Upload>),
+}
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// Any other body, streamed as it comes.
+    pub fn wrap<B>(body: B) -> Self
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self(Kind::Other(Mutex::new(uniform(body))))
+    }
+
+    /// All of a response body, in as many pieces as it came.
+    pub(super) fn whole(mut pieces: VecDeque<Bytes>, trailers: Option<HeaderMap>) -> Self {
+        match (pieces.len(), trailers) {
+            (0, None) => Self::empty(),
+            (0, Some(trailers)) => Self(Kind::Trailers(trailers)),
+            (1, None) => pieces.pop_front().unwrap_or_default().into(),
+            (_, trailers) => Self(Kind::Pieces(pieces, trailers.map(Box::new))),
+        }
+    }
+
+    pub(super) fn incoming(incoming: Incoming) -> Self {
+        Self(Kind::Incoming(incoming))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = match &mut self.0 {
+            Kind::Incoming(incoming) => return incoming.poll_frame(cx),
+            Kind::Other(other) => {
+                let other = other.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+                return other.as_mut().poll_frame(cx).map_err(Error::request_body);
+            }
+            held => std::mem::take(held),
+        };
+        Poll::Ready(match frame {
+            Kind::Bytes(bytes) => Some(Ok(Frame::data(bytes))),
+            Kind::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
+            Kind::Pieces(mut pieces, trailers) => {
+                let piece = pieces.pop_front().unwrap_or_default();
+                self.0 = match (pieces.is_empty(), trailers) {
+                    (true, None) => Kind::Empty,
+                    (true, Some(trailers)) => Kind::Trailers(*trailers),
+                    (false, trailers) => Kind::Pieces(pieces, trailers),
+                };
+                Some(Ok(Frame::data(piece)))
+            }
+            _ => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Bytes(_) | Kind::Trailers(_) | Kind::Pieces(..) => false,
+            Kind::Incoming(incoming) => incoming.is_end_stream(),
+            // Nobody but a holder of `&mut self` could tell.
+            Kind::Other(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty | Kind::Trailers(_) => SizeHint::with_exact(0),
+            Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Pieces(pieces, _) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            Kind::Incoming(incoming) => incoming.size_hint(),
+            Kind::Other(other) => match other.try_lock() {
+                Ok(other) => other.size_hint(),
+                Err(_) => SizeHint::default(),
+            },
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::empty() } else { Self(Kind::Bytes(bytes)) }
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_tuple("Body");
+        match &self.0 {
+            Kind::Empty => debug.field(&"empty"),
+            Kind::Bytes(bytes) => debug.field(&format_args!("{} bytes", bytes.len())),
+            Kind::Pieces(pieces, _) => debug.field(&format_args!("{} pieces", pieces.len())),
+            Kind::Trailers(_) => debug.field(&"trailers"),
+            Kind::Incoming(_) => debug.field(&"incoming"),
+            Kind::Other(_) => debug.field(&"streamed"),
+        };
+        debug.finish()
+    }
+}

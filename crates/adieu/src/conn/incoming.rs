@@ -1,0 +1,138 @@
+//! The body of a response as it comes: polling it drives the connection.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use adieu_proto::h1::{BodySize, Event};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::drive::{Driver, Locked, Turned, Wire};
+use crate::error::Error;
+use crate::rt;
+
+/// What comes over a connection.
+pub(super) struct Incoming {
+    wire: Arc<Wire>,
+    exchange: u64,
+    /// What came with the head.
+    early: VecDeque<Bytes>,
+    left: Option<u64>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// More comes.
+    Open,
+    /// Nothing more comes.
+    Over,
+}
+
+impl Incoming {
+    pub(super) fn new(wire: Arc<Wire>, exchange: u64, size: BodySize, early: VecDeque<Bytes>) -> Self {
+        let left = match size {
+            BodySize::Known(length) => Some(length),
+            _ => None,
+        };
+        Self { wire, exchange, early, left, stage: Stage::Open }
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(data) = self.early.pop_front() {
+            return Poll::Ready(Some(Ok(self.data(data))));
+        }
+        if self.stage == Stage::Over {
+            return Poll::Ready(None);
+        }
+        let wire = self.wire.clone();
+        let mut work = wire.lock();
+        let now = rt::now();
+        work.obey(now);
+        if work.engine.exchange() != self.exchange {
+            self.stage = Stage::Over;
+            return Poll::Ready(None);
+        }
+        let mut turned = Turned::Progress;
+        loop {
+            if let Some(event) = work.engine.poll_event(now) {
+                let whole = work.engine.is_response_whole();
+                let attended = work.driver == Driver::Attendant;
+                if whole {
+                    self.stage = Stage::Over;
+                    settle(&mut work, now);
+                }
+                drop(work);
+                if attended {
+                    // What was taken makes room for more.
+                    wire.call_attendant();
+                }
+                return Poll::Ready(self.told(event));
+            }
+            if work.engine.is_response_whole() {
+                self.stage = Stage::Over;
+                settle(&mut work, now);
+                return Poll::Ready(None);
+            }
+            if turned == Turned::Parked || work.driver == Driver::Attendant {
+                work.engine.handle_reader_waiting(now);
+                work.read_by(cx.waker());
+                work.arm(now);
+                return Poll::Pending;
+            }
+            turned = work.turn(now, cx);
+        }
+    }
+
+    fn told(&mut self, event: Event) -> Option<Result<Frame<Bytes>, Error>> {
+        match event {
+            Event::Data(data) => Some(Ok(self.data(data))),
+            Event::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
+            Event::Failed(failure) => {
+                self.stage = Stage::Over;
+                Some(Err(Error::failed(failure, self.wire.id())))
+            }
+            _ => None,
+        }
+    }
+
+    fn data(&mut self, data: Bytes) -> Frame<Bytes> {
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        Frame::data(data)
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.stage == Stage::Over && self.early.is_empty()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self.left {
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// The response was taken whole: the connection may be idle from now on.
+pub(super) fn settle(work: &mut Locked<'_>, now: std::time::Instant) {
+    work.note_use(now);
+    work.arm(now);
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if self.stage == Stage::Open {
+            self.wire.order_abandon(self.exchange);
+        }
+    }
+}
+
+impl Unpin for Incoming {}
+
+const _: () = {
+    const fn assert<T: Send + Sync>() {}
+    assert::<Incoming>();
+    let _ = Pin::<&mut Incoming>::new;
+};

@@ -1,0 +1,13 @@
+//! One connection at a time: the low level, with the names that hyper's users know.
+//!
+//! [`http1`] has the handshake, the sender and the response future. [`Connection`] is the handle of any
+//! connection: ask it, watch it, close it. Nothing needs to be spawned.
+
+pub mod body;
+mod handle;
+pub mod http1;
+mod incoming;
+mod request;
+mod response;
+
+pub use handle::{Closing, Connection, Watch};

@@ -1,0 +1,47 @@
+//! A request on its way into the engine: its head, and its body boxed as the engine takes it.
+
+use bytes::{Buf, Bytes};
+use http::request;
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use crate::drive::Upload;
+use crate::error::BoxError;
+
+/// A request taken apart.
+pub(super) struct Outgoing {
+    pub(super) head: request::Parts,
+    /// What the body says of its length; `None`: not known.
+    pub(super) length: Option<u64>,
+    /// `None`: there is no body.
+    pub(super) upload: Option<Upload>,
+}
+
+impl Outgoing {
+    pub(super) fn new<B>(request: http::Request<B>) -> Self
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        if body.is_end_stream() {
+            return Self { head, length: Some(0), upload: None };
+        }
+        let length = body.size_hint().exact();
+        Self { head, length, upload: Some(uniform(body)) }
+    }
+}
+
+/// Any body as the engine takes it; without a copy where its data is `Bytes` already.
+pub(super) fn uniform<B>(body: B) -> Upload
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn bytes(mut data: impl Buf) -> Bytes {
+        data.copy_to_bytes(data.remaining())
+    }
+    Box::pin(body.map_frame(|frame| frame.map_data(bytes)).map_err(Into::into))
+}

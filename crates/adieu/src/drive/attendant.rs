@@ -1,0 +1,121 @@
+//! The task that drives a connection when its caller cannot be relied on.
+//!
+//! It stays while there is an upload that outlives the response head, an exchange whose caller is gone, or a
+//! goodbye. For anything else (a close during an exchange that its caller drives, a deadline, a look at an idle
+//! connection) it does one turn and leaves. There is one a connection at most; `Orders::attendant` says so.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use adieu_proto::lifecycle::State;
+
+use super::orders::Upload;
+use super::wire::Wire;
+use super::work::Driver;
+use crate::rt;
+
+/// Drives one connection until it is closed, on the shelf, or its caller's again.
+pub(super) struct Attendant {
+    wire: Arc<Wire>,
+    upload: Option<Upload>,
+    duty: Duty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    /// Something may be left to do.
+    On,
+    /// It left in order.
+    Off,
+}
+
+impl Attendant {
+    pub(super) fn new(wire: Arc<Wire>) -> Self {
+        Self { wire, upload: None, duty: Duty::On }
+    }
+
+    /// One turn; whether to stay.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Stay {
+        let now = rt::now();
+        if let Some(upload) = self.wire.take_upload() {
+            self.upload = Some(upload);
+        }
+        let mut work = self.wire.lock();
+        work.driver = Driver::Attendant;
+        work.obey(now);
+        work.turn_until_parked(&self.wire, now, cx);
+        let over = if work.engine.owes_body() { None } else { self.upload.take() };
+        let stay = match () {
+            () if work.engine.state() == State::Closed => Stay::No,
+            () if self.upload.is_some() || work.needs_attendant() => Stay::Yes,
+            () => Stay::No,
+        };
+        if stay == Stay::No {
+            work.driver = Driver::Caller;
+            work.watch_idle(&self.wire, now);
+        }
+        let reader = work.take_reader();
+        work.arm(now);
+        drop(work);
+        drop(over);
+        // Whoever waits looks for itself: what came is its, and the transport may be its again.
+        reader.into_iter().for_each(Waker::wake);
+        stay
+    }
+
+    /// Gives the engine what it asks of the upload, the body polled under no lock.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(upload) = &mut self.upload else { return Poll::Pending };
+        if !self.wire.lock().engine.wants_body() {
+            return Poll::Pending;
+        }
+        let frame = std::task::ready!(upload.as_mut().poll_frame(cx));
+        let mut work = self.wire.lock();
+        // What went wrong with the body is told to the reader as the failure of its exchange.
+        let _told = super::give(&mut work.engine, rt::now(), frame);
+        Poll::Ready(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    Yes,
+    No,
+}
+
+impl Future for Attendant {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let stay = self.turn(cx);
+            if stay == Stay::Yes && self.poll_upload(cx).is_ready() {
+                continue;
+            }
+            let settled = match stay {
+                Stay::Yes => self.wire.attendant_sleeps(cx.waker()),
+                Stay::No => self.wire.attendant_leaves(),
+            };
+            if settled.is_ready() {
+                break match stay {
+                    Stay::Yes => Poll::Pending,
+                    Stay::No => {
+                        self.duty = Duty::Off;
+                        Poll::Ready(())
+                    }
+                };
+            }
+        }
+    }
+}
+
+impl Drop for Attendant {
+    /// Dropped before its time: the runtime is gone.
+    fn drop(&mut self) {
+        if self.duty == Duty::On {
+            self.wire.forsake();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The bounded set of connections on their way out: from the start of the goodbye to the end of the transport.
+//!
+//! It is never in the way of a request. When it is full, it sheds those that nobody awaits, oldest first; a close
+//! that somebody awaits is never shed but waits for its turn, first come first served.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::wire::Wire;
+
+/// A set of connections on their way out; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Departures(Arc<Gate>);
+
+struct Gate {
+    capacity: usize,
+    set: Mutex<Set>,
+}
+
+#[derive(Default)]
+struct Set {
+    /// By the order in which they came; each with the count of those who await it.
+    leaving: BTreeMap<u64, (Weak<Wire>, Arc<AtomicUsize>)>,
+    waiting: VecDeque<Weak<Wire>>,
+    next: u64,
+}
+
+/// One place in the set; given back when dropped.
+pub(crate) struct Departure {
+    gate: Arc<Gate>,
+    place: u64,
+}
+
+/// What a connection that wants to leave is told.
+pub(super) enum Admission {
+    /// Say goodbye.
+    Granted(Departure),
+    /// Wait: the place comes as an order.
+    Later,
+    /// There is no place, and nobody waits for this one.
+    Shed,
+}
+
+/// So many connections may be on their way out at once.
+pub(crate) const DEFAULT_CAPACITY: usize = 1024;
+
+impl Departures {
+    /// The set of connections that were told of no other.
+    pub(crate) fn common() -> Self {
+        static COMMON: LazyLock<Departures> = LazyLock::new(|| Departures::new(DEFAULT_CAPACITY));
+        COMMON.clone()
+    }
+
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(Arc::new(Gate { capacity: capacity.max(1), set: Mutex::default() }))
+    }
+
+    /// Asks for a place. Called with the work lock of `wire` held, so it touches no lock of `wire`'s; those that
+    /// are shed are told by the caller, after it let go of its locks.
+    pub(super) fn enter(&self, wire: &Arc<Wire>) -> (Admission, Option<Arc<Wire>>) {
+        let mut set = self.0.lock();
+        let mut shed = None;
+        if set.leaving.len() >= self.0.capacity {
+            let unawaited = |(place, (_, awaiting)): (&u64, &(_, Arc<AtomicUsize>))| {
+                (awaiting.load(Ordering::Relaxed) == 0).then_some(*place)
+            };
+            let Some(oldest) = set.leaving.iter().find_map(unawaited) else {
+                if wire.awaiting().load(Ordering::Relaxed) == 0 {
+                    return (Admission::Shed, None);
+                }
+                set.waiting.push_back(Arc::downgrade(wire));
+                return (Admission::Later, None);
+            };
+            shed = set.leaving.remove(&oldest).and_then(|(wire, _)| wire.upgrade());
+        }
+        (Admission::Granted(set.admit(&self.0, wire)), shed)
+    }
+
+    /// How many are on their way out, and how many wait for it.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> (usize, usize) {
+        let set = self.0.lock();
+        (set.leaving.len(), set.waiting.len())
+    }
+}
+
+impl Set {
+    fn admit(&mut self, gate: &Arc<Gate>, wire: &Arc<Wire>) -> Departure {
+        let place = self.next;
+        self.next += 1;
+        self.leaving.insert(place, (Arc::downgrade(wire), wire.awaiting().clone()));
+        Departure { gate: gate.clone(), place }
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Set> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Departure {
+    /// Hands the place to the one that waits longest. A shed place was given away already.
+    fn drop(&mut self) {
+        let mut set = self.gate.lock();
+        if set.leaving.remove(&self.place).is_none() {
+            return;
+        }
+        while let Some(waiting) = set.waiting.pop_front() {
+            if let Some(wire) = waiting.upgrade() {
+                let departure = set.admit(&self.gate, &wire);
+                drop(set);
+                wire.grant(departure);
+                return;
+            }
+        }
+    }
+}

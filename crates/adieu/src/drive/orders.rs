@@ -1,0 +1,64 @@
+//! The leaf lock of a connection: what `Drop` and `close` leave for its next driver, and who waits for news.
+
+use std::pin::Pin;
+use std::task::Waker;
+
+use adieu_proto::lifecycle::{CloseMode, CloseReport};
+use bytes::Bytes;
+use http_body::Body;
+
+use super::departures::Departure;
+use crate::error::BoxError;
+
+/// A request body as the engine takes it.
+pub(crate) type Upload = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+
+/// What was ordered and not yet carried out, and who waits.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Close like this, the strictest of all that were ordered.
+    pub(super) close: Option<CloseMode>,
+    /// Abort: the set of departures was full.
+    pub(super) shed: Option<Shed>,
+    /// The sender and every handle are gone.
+    pub(super) retire: Option<HandlesDropped>,
+    /// The caller of this exchange is gone.
+    pub(super) abandoned: Option<u64>,
+    /// An upload that outlives the response head.
+    pub(super) upload: Option<Upload>,
+    /// A place among the departures, granted while waiting for one.
+    pub(super) granted: Option<Departure>,
+    /// The task that drives when no caller does.
+    pub(super) attendant: Attendance,
+    /// What is left once the connection is gone.
+    pub(super) report: Option<CloseReport>,
+    /// Those who wait for the report.
+    pub(super) closers: Vec<Waker>,
+    /// Those who wait for another state, and those who wait to begin an exchange.
+    pub(super) watchers: Vec<Waker>,
+}
+
+/// The oldest of too many departures must go.
+pub(super) struct Shed;
+
+/// Nobody holds the connection any more.
+pub(super) struct HandlesDropped;
+
+/// Whether the attendant is there.
+#[derive(Default)]
+pub(super) enum Attendance {
+    /// It is not.
+    #[default]
+    Absent,
+    /// It was spawned, or is running, and will look at the orders before it sleeps.
+    Awake,
+    /// It sleeps; this wakes it.
+    Asleep(Waker),
+}
+
+/// Keeps `waker` once.
+pub(super) fn enlist(waiting: &mut Vec<Waker>, waker: &Waker) {
+    if !waiting.iter().any(|known| known.will_wake(waker)) {
+        waiting.push(waker.clone());
+    }
+}

@@ -1,0 +1,346 @@
+//! The part of a connection under the work lock: engine, transport, alarm; and one turn over them.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use adieu_proto::h1::{Engine, TransportEnd};
+use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, Parting, Signal, State};
+use tokio::io::AsyncWrite;
+
+use super::departures::{Admission, Departure};
+use super::wire::Wire;
+use crate::error::Error;
+use crate::rt::{Alarm, Runtime};
+use crate::transport::{Peek, ResetArmed, Transport, end_of};
+
+/// What a driver needs; one turn at a time.
+pub(crate) struct Work {
+    pub(crate) engine: Engine,
+    io: Option<Box<dyn Transport>>,
+    pub(crate) driver: Driver,
+    /// The caller that waits for the exchange in flight, whoever drives.
+    pub(crate) reader: Option<Waker>,
+    goodbye: Option<Farewell>,
+    pub(super) departure: Option<Departure>,
+    /// Those that must leave so that this one may; told once the lock is let go of.
+    pub(super) shed: Vec<Arc<Wire>>,
+    /// The state that watchers know of.
+    pub(super) published: State,
+    flush: Flush,
+    watch: IdleWatch,
+    alarm: Alarm,
+    bell: Waker,
+}
+
+/// Who polls the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// The caller, while it polls; nobody else.
+    Caller,
+    /// The attendant: a caller only waits to be woken.
+    Attendant,
+}
+
+/// What a turn achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// Something came or happened: look, and turn again.
+    Progress,
+    /// Nothing more before a waker is called.
+    Parked,
+}
+
+/// A goodbye that was ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// Not begun: it may have to wait for a place.
+    Ordered(Goodbye),
+    /// Waiting for a place among the departures.
+    Queued,
+    /// Being flushed and shut down.
+    Begun,
+}
+
+/// Whether the transport may hold bytes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    Done,
+    Due,
+}
+
+/// How the end of an idle connection is noticed without any traffic, and without any cost to a busy one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IdleWatch {
+    /// To be registered then, if it is still idle.
+    At(Instant),
+    /// The transport rings the bell.
+    Registered,
+}
+
+/// An idle connection is watched after this long.
+const WATCH_AFTER: Duration = Duration::from_secs(1);
+/// After this long without traffic readiness alone is not believed.
+const PEEK_AFTER: Duration = Duration::from_millis(100);
+/// So many passes a turn on the way out, then others get theirs.
+const PASSES: usize = 32;
+
+impl Work {
+    pub(super) fn new(now: Instant, io: Box<dyn Transport>, engine: Engine, bell: Waker) -> Self {
+        let published = engine.state();
+        Self {
+            engine,
+            io: Some(io),
+            driver: Driver::Caller,
+            reader: None,
+            goodbye: None,
+            departure: None,
+            shed: Vec::new(),
+            published,
+            flush: Flush::Done,
+            watch: IdleWatch::At(now + WATCH_AFTER),
+            alarm: Alarm::default(),
+            bell,
+        }
+    }
+
+    /// Whether no caller can be relied on for what is to be done.
+    pub(super) fn needs_attendant(&self) -> bool {
+        let state = self.engine.state();
+        state.is_leaving() || self.engine.is_abandoned() || (self.goodbye.is_some() && state != State::Closed)
+    }
+
+    /// Whether an exchange that nobody reads any more is still in the way of the next.
+    pub(crate) fn is_clearing(&self) -> bool {
+        self.engine.is_abandoned() || self.engine.is_response_whole()
+    }
+
+    /// Why no exchange can begin.
+    pub(crate) fn ending(&self, wire: &Wire) -> Error {
+        let reason = self.engine.life().reason().cloned().unwrap_or(CloseReason::RuntimeGone);
+        Error::closed(reason, wire.id())
+    }
+
+    /// One turn: clock, write, read, orders. `Progress` while there may be more to do at once.
+    pub(super) fn turn(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
+        self.engine.handle_timeout(now);
+        self.write(now, cx);
+        let read = self.read(now, cx);
+        let acted = self.act(wire, now, cx);
+        if read == Turned::Parked && acted == Turned::Parked { Turned::Parked } else { Turned::Progress }
+    }
+
+    /// Turns until nothing more can be done, for a connection without a caller.
+    pub(super) fn turn_until_parked(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) {
+        for _ in 0..PASSES {
+            if self.turn(wire, now, cx) == Turned::Parked {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn write(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(io) = &mut self.io else { return };
+        let mut io = Pin::new(&mut **io);
+        while self.engine.wants_write() {
+            let written = match self.engine.slices() {
+                [only, a, b] if a.is_empty() && b.is_empty() => io.as_mut().poll_write(cx, &only),
+                slices => write_gathered(io.as_mut(), cx, &slices),
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return self.engine.handle_write_end(now, TransportEnd::Reset),
+                Poll::Ready(Ok(bytes)) => self.engine.handle_sent(now, bytes),
+                Poll::Ready(Err(error)) => return self.engine.handle_write_end(now, end_of(&error)),
+                Poll::Pending => return self.engine.handle_blocked(now),
+            }
+            self.flush = Flush::Due;
+        }
+        if self.flush == Flush::Due {
+            match io.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.flush = Flush::Done,
+                Poll::Ready(Err(error)) => {
+                    self.flush = Flush::Done;
+                    self.engine.handle_write_end(now, end_of(&error));
+                }
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
+        if !self.engine.wants_read() {
+            return Turned::Parked;
+        }
+        let Some(io) = &mut self.io else { return Turned::Parked };
+        match tokio_util::io::poll_read_buf(Pin::new(&mut **io), cx, self.engine.room()) {
+            Poll::Pending => return Turned::Parked,
+            Poll::Ready(Ok(0)) => self.engine.handle_read_end(now, TransportEnd::Fin),
+            Poll::Ready(Ok(bytes)) => self.engine.handle_received(now, bytes),
+            Poll::Ready(Err(error)) => self.engine.handle_read_end(now, end_of(&error)),
+        }
+        Turned::Progress
+    }
+
+    /// Carries out the engine's orders, and a goodbye as far as the transport takes it.
+    pub(super) fn act(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
+        let mut turned = Turned::Parked;
+        while let Some(action) = self.engine.poll_action() {
+            turned = Turned::Progress;
+            match action {
+                Action::SayGoodbye(goodbye) => self.goodbye = Some(Farewell::Ordered(goodbye)),
+                Action::DropTransport(parting) => self.let_go(parting),
+                // There is no pool yet to join or leave; exchanges fail inside the engine.
+                _ => {}
+            }
+        }
+        if self.goodbye.is_some() && self.say_goodbye(wire, now, cx).is_ready() {
+            self.goodbye = None;
+            turned = Turned::Progress;
+        }
+        turned
+    }
+
+    fn say_goodbye(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        match self.goodbye {
+            None => return Poll::Ready(()),
+            Some(Farewell::Begun) => {}
+            // Our side ends, the exchange goes on: that is no departure yet.
+            Some(Farewell::Ordered(Goodbye::HalfOnly)) => self.engine.handle_goodbye_begun(now),
+            Some(Farewell::Queued) if self.departure.is_none() => return Poll::Pending,
+            Some(Farewell::Ordered(_)) if self.departure.is_none() => {
+                let (admission, shed) = wire.departures().enter(wire);
+                self.shed.extend(shed);
+                match admission {
+                    Admission::Granted(departure) => self.departure = Some(departure),
+                    Admission::Later => {
+                        self.goodbye = Some(Farewell::Queued);
+                        return Poll::Pending;
+                    }
+                    Admission::Shed => {
+                        self.engine.close_because(now, CloseMode::abort(), CloseReason::Shed);
+                        return Poll::Ready(());
+                    }
+                }
+                self.engine.handle_goodbye_begun(now);
+            }
+            Some(Farewell::Queued | Farewell::Ordered(_)) => self.engine.handle_goodbye_begun(now),
+        }
+        self.goodbye = Some(Farewell::Begun);
+        let Some(io) = &mut self.io else { return Poll::Ready(()) };
+        let mut io = Pin::new(&mut **io);
+        let said = match io.as_mut().poll_flush(cx) {
+            Poll::Ready(Ok(())) => io.poll_shutdown(cx),
+            other => other,
+        };
+        match said {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                self.engine.handle_said(Signal::Fin);
+                self.engine.handle_goodbye_sent(now);
+            }
+            Poll::Ready(Err(_)) => self.engine.handle_goodbye_refused(now),
+        }
+        Poll::Ready(())
+    }
+
+    fn let_go(&mut self, parting: Parting) {
+        self.goodbye = None;
+        self.alarm.clear();
+        let io = self.io.take();
+        if parting == Parting::Reset && io.is_none_or(|io| io.arm_reset() == ResetArmed::No) {
+            self.engine.handle_reset_unable();
+        }
+    }
+
+    /// The runtime is gone, and with it every driver: what can be said at once is said, then the transport is
+    /// dropped.
+    pub(super) fn forsake(&mut self, wire: &Arc<Wire>, now: Instant) {
+        self.engine.close_because(now, CloseMode::now(), CloseReason::RuntimeGone);
+        self.act(wire, now, &mut Context::from_waker(Waker::noop()));
+        self.io = None;
+        self.engine.close_because(now, CloseMode::abort(), CloseReason::RuntimeGone);
+        self.act(wire, now, &mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Looks once before a request is written: bytes or an end that came while the connection was idle. Readiness
+    /// first, which costs no system call; after a pause a real look.
+    pub(super) fn look(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) {
+        let idle = now.saturating_duration_since(self.engine.life().since());
+        let Some(io) = &self.io else { return };
+        // A fresh connection has had no time to go stale, and its first readiness costs a system call.
+        if self.engine.exchange() == 0 && idle < PEEK_AFTER {
+            return;
+        }
+        if idle >= PEEK_AFTER && io.peek() == Peek::Nothing {
+            return;
+        }
+        while self.engine.state() == State::Idle && self.read(now, cx) == Turned::Progress {}
+        self.act(wire, now, cx);
+    }
+
+    /// Begins to watch for the end of an idle connection when its time has come: from then on its transport
+    /// rings the bell.
+    pub(super) fn watch_idle(&mut self, wire: &Arc<Wire>, now: Instant) {
+        let IdleWatch::At(at) = self.watch else { return };
+        if self.engine.state() != State::Idle || at > now {
+            return;
+        }
+        self.engine.shrink();
+        self.watch = IdleWatch::Registered;
+        let bell = self.bell.clone();
+        self.turn_until_parked(wire, now, &mut Context::from_waker(&bell));
+    }
+
+    /// The connection was in use until now.
+    pub(crate) fn note_use(&mut self, now: Instant) {
+        self.watch = IdleWatch::At(now + WATCH_AFTER);
+    }
+
+    /// Sets the alarm to the next deadline.
+    pub(super) fn arm(&mut self, now: Instant, runtime: &Runtime) {
+        let watch = match self.watch {
+            IdleWatch::At(at) if self.engine.state() == State::Idle => Some(at),
+            _ => None,
+        };
+        let at = match (self.engine.poll_timeout(), watch) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.alarm.set(at, now, runtime, &self.bell);
+    }
+
+    pub(super) fn unacknowledged(&self) -> Option<u64> {
+        self.io.as_ref()?.unacknowledged()
+    }
+
+    /// The reader that must be woken.
+    pub(super) fn take_reader(&mut self) -> Option<Waker> {
+        self.reader.take()
+    }
+
+    /// Notes who waits for the exchange in flight.
+    pub(crate) fn read_by(&mut self, waker: &Waker) {
+        match &mut self.reader {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+}
+
+/// Empty slices left out; a transport that cannot gather gets the first.
+fn write_gathered(
+    io: Pin<&mut (dyn Transport + 'static)>,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>; 3],
+) -> Poll<std::io::Result<usize>> {
+    let from = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
+    if io.is_write_vectored() {
+        let to = slices.iter().rposition(|slice| !slice.is_empty()).map_or(from, |last| last + 1);
+        AsyncWrite::poll_write_vectored(io, cx, &slices[from..to])
+    } else {
+        AsyncWrite::poll_write(io, cx, &slices[from])
+    }
+}

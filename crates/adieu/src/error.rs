@@ -1,0 +1,255 @@
+//! What can go wrong with a request, and who can mend it.
+
+use std::fmt;
+use std::io;
+
+use adieu_proto::codec::request::Unsendable;
+use adieu_proto::fate::Facts;
+use adieu_proto::h1::{BodyMisfit, Failure};
+use adieu_proto::lifecycle::{Blame, CloseReason, ConnectionId, ExchangePhase, Phase};
+
+/// Any error of a caller's own body or transport.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request failed. Prints as one line for people; [`kind`](Self::kind) is for code.
+pub struct Error(Box<Cause>);
+
+struct Cause {
+    kind: ErrorKind,
+    reason: Option<CloseReason>,
+    at: ExchangePhase,
+    facts: Option<Facts>,
+    connection: Option<ConnectionId>,
+    source: Option<BoxError>,
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request cannot be sent as it is. Nothing was written.
+    InvalidRequest,
+    /// There is no tokio runtime here.
+    NoRuntime,
+    /// The response before this one is still being read: read it to its end or drop it. Nothing was written.
+    NotReady,
+    /// The connection was on its way out, gone, or closed by this side; [`Error::close_reason`] tells why.
+    Closed,
+    /// The connection ended before any byte of a response.
+    NoResponse,
+    /// The connection ended inside the response head.
+    IncompleteHead,
+    /// The response head breaks the protocol.
+    BadResponse,
+    /// The connection ended inside the response body.
+    IncompleteBody,
+    /// The coding of the response body breaks the protocol.
+    BadBody,
+    /// The peer sent more than a limit allows.
+    TooLarge,
+    /// A deadline passed; which phase was too long.
+    Timeout(Phase),
+    /// The peer reset the connection.
+    Reset,
+    /// The network failed otherwise.
+    Network,
+    /// The request's own body failed, or did not fit its length.
+    RequestBody,
+    /// The peer ended without a whole response after our side had ended on purpose.
+    HalfCloseRefused,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Cause {
+            kind,
+            reason: None,
+            at: ExchangePhase::None,
+            facts: None,
+            connection: None,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn closed(reason: CloseReason, connection: ConnectionId) -> Self {
+        Self::new(ErrorKind::Closed).because(reason).on(connection)
+    }
+
+    pub(crate) fn unsendable(unsendable: Unsendable) -> Self {
+        Self::new(ErrorKind::InvalidRequest).with(match unsendable {
+            Unsendable::NoHost => "the request has no Host: give an absolute URI or a Host header",
+            Unsendable::WrongLength => "Content-Length is no number, or not the length of the body",
+            Unsendable::WrongCoding => {
+                "only `Transfer-Encoding: chunked` can be sent, and not with Content-Length"
+            }
+            Unsendable::LengthUnknown => "HTTP/1.0 needs a body whose length is known",
+            Unsendable::NoAuthority => "CONNECT needs host:port as its target",
+            Unsendable::Version => "only HTTP/1.0 and HTTP/1.1 can be spoken on this connection",
+            _ => "the request cannot be sent as it is",
+        })
+    }
+
+    pub(crate) fn failed(failure: Failure, connection: ConnectionId) -> Self {
+        use CloseReason as R;
+        let in_body = failure.at == ExchangePhase::ReceivingBody;
+        let kind = match &failure.reason {
+            R::PeerEndedEarly | R::TlsTruncated if in_body => ErrorKind::IncompleteBody,
+            R::PeerEndedEarly | R::TlsTruncated if failure.facts.answered == 0 => ErrorKind::NoResponse,
+            R::PeerEndedEarly | R::TlsTruncated => ErrorKind::IncompleteHead,
+            R::ProtocolError(_) if in_body => ErrorKind::BadBody,
+            R::ProtocolError(_) => ErrorKind::BadResponse,
+            R::LimitExceeded(_) => ErrorKind::TooLarge,
+            R::TimedOut(phase) => ErrorKind::Timeout(*phase),
+            R::Reset => ErrorKind::Reset,
+            R::Network(_) => ErrorKind::Network,
+            R::RequestBodyFailed => ErrorKind::RequestBody,
+            R::HalfCloseRefused => ErrorKind::HalfCloseRefused,
+            _ => ErrorKind::Closed,
+        };
+        let mut error = Self::new(kind).because(failure.reason).on(connection);
+        (error.0.at, error.0.facts) = (failure.at, Some(failure.facts));
+        error
+    }
+
+    pub(crate) fn misfit(misfit: BodyMisfit) -> Self {
+        Self::new(ErrorKind::RequestBody).because(CloseReason::RequestBodyFailed).with(misfit)
+    }
+
+    pub(crate) fn request_body(source: BoxError) -> Self {
+        Self::new(ErrorKind::RequestBody).because(CloseReason::RequestBodyFailed).with(source)
+    }
+
+    fn because(mut self, reason: CloseReason) -> Self {
+        self.0.reason = Some(reason);
+        self
+    }
+
+    pub(crate) fn on(mut self, connection: ConnectionId) -> Self {
+        self.0.connection = Some(connection);
+        self
+    }
+
+    pub(crate) fn with(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Who can mend it: the peer, the network, a policy or limit of this side, or the caller.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match (self.0.kind, &self.0.reason) {
+            (ErrorKind::InvalidRequest | ErrorKind::NotReady | ErrorKind::RequestBody, _) => Blame::Caller,
+            (_, Some(reason)) => reason.blame(),
+            (_, None) => Blame::Caller,
+        }
+    }
+
+    /// Why the connection ended, where that is why the request failed.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        self.0.reason.as_ref()
+    }
+
+    /// How far the exchange was.
+    #[must_use]
+    pub fn phase(&self) -> ExchangePhase {
+        self.0.at
+    }
+
+    /// What the connection knows of the request; `None`: it was never begun, not a byte was written.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.0.facts.as_ref()
+    }
+
+    /// On which connection.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.0.connection
+    }
+
+    /// Whether a deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Timeout(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = &*self.0;
+        match (cause.kind, &cause.reason) {
+            (ErrorKind::InvalidRequest, _) => f.write_str("invalid request")?,
+            (ErrorKind::NoRuntime, _) => f.write_str("no tokio runtime here: call it from within one")?,
+            (ErrorKind::NotReady, _) => {
+                f.write_str(
+                    "the response before this one is still being read: read it to its end or drop it",
+                )?;
+            }
+            (ErrorKind::Closed, Some(reason)) => write!(f, "the connection is closed: {reason}")?,
+            (ErrorKind::Closed, None) => f.write_str("the connection is closed")?,
+            (ErrorKind::NoResponse, _) => f.write_str("the peer ended before any byte of a response")?,
+            (ErrorKind::IncompleteHead, _) => f.write_str("the peer ended inside the response head")?,
+            (ErrorKind::IncompleteBody, _) => f.write_str("the peer ended inside the response body")?,
+            (ErrorKind::BadResponse, Some(CloseReason::ProtocolError(what))) => {
+                write!(f, "bad response head: {what}")?
+            }
+            (ErrorKind::BadBody, Some(CloseReason::ProtocolError(what))) => {
+                write!(f, "bad response body: {what}")?
+            }
+            (ErrorKind::Timeout(phase), _) => write!(f, "timed out: {phase}")?,
+            (ErrorKind::Reset, _) => write!(f, "the peer reset the connection while {}", cause.at)?,
+            (ErrorKind::RequestBody, _) => f.write_str("the request body failed")?,
+            (_, Some(reason)) => write!(f, "{reason}")?,
+            (kind, None) => write!(f, "{kind:?}")?,
+        }
+        if let Some(connection) = cause.connection {
+            write!(f, " (connection {connection})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.0.kind).field("reason", &self.0.reason).field("at", &self.0.at);
+        debug
+            .field("facts", &self.0.facts)
+            .field("connection", &self.0.connection)
+            .field("source", &self.0.source);
+        debug.finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (error.0.kind, &error.0.reason) {
+            (ErrorKind::InvalidRequest, _) => io::ErrorKind::InvalidInput,
+            (ErrorKind::Timeout(_), _) => io::ErrorKind::TimedOut,
+            (ErrorKind::Reset, _) => io::ErrorKind::ConnectionReset,
+            (ErrorKind::NoResponse | ErrorKind::IncompleteHead | ErrorKind::IncompleteBody, _) => {
+                io::ErrorKind::UnexpectedEof
+            }
+            (ErrorKind::BadResponse | ErrorKind::BadBody | ErrorKind::TooLarge, _) => {
+                io::ErrorKind::InvalidData
+            }
+            (ErrorKind::Network, Some(CloseReason::Network(kind))) => *kind,
+            (ErrorKind::Closed | ErrorKind::HalfCloseRefused, _) => io::ErrorKind::ConnectionAborted,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
