@@ -1,6 +1,6 @@
 //! Where a response body ends: RFC 9112 section 6.3, rule by rule.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::Malformed;
@@ -33,85 +33,191 @@ pub enum Doubt {
     CodingInOldVersion,
 }
 
-/// The framing of the response to a request with `method`.
-pub fn of_response(
-    method: &Method,
-    version: Version,
-    status: StatusCode,
-    headers: &HeaderMap,
-) -> Result<(Framing, Doubt), Malformed> {
-    // Rule 1, and 101: terminal for HTTP.
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Ok((Framing::Upgrade, Doubt::None));
+/// What a head says of its own framing and of its connection, noted field by field as the head is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    length: Length,
+    coding: Coding,
+    /// What it says of the connection's future.
+    pub persistence: Persistence,
+    /// What it says of pauses in its body.
+    pub rhythm: Rhythm,
+}
+
+/// What a response says of the connection's future.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 9112 section 9.3 knows these")]
+pub enum Persistence {
+    /// Nothing.
+    #[default]
+    Silent,
+    /// `Connection: keep-alive`.
+    KeepAlive,
+    /// `Connection: close`; it wins over `keep-alive`.
+    Close,
+}
+
+/// Whether a pause in a body means something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it does or it does not")]
+pub enum Rhythm {
+    /// It does.
+    #[default]
+    Steady,
+    /// Streams of events and gRPC are silent for as long as nothing happens.
+    Silent,
+}
+
+/// All Content-Length fields together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Length {
+    #[default]
+    None,
+    Known(u64),
+    Bad(&'static str),
+}
+
+/// All Transfer-Encoding fields together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coding {
+    #[default]
+    None,
+    /// Chunked is the last coding.
+    Chunked,
+    /// Another coding is the last.
+    Other,
+    Bad(&'static str),
+}
+
+impl Notes {
+    /// Notes one field.
+    pub fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
+        match name {
+            name if name == CONTENT_LENGTH => self.length.note(value),
+            name if name == TRANSFER_ENCODING => self.coding.note(value),
+            name if name == CONNECTION => {
+                for token in list(value) {
+                    if token.eq_ignore_ascii_case(b"close") {
+                        self.persistence = Persistence::Close;
+                    } else if token.eq_ignore_ascii_case(b"keep-alive")
+                        && self.persistence == Persistence::Silent
+                    {
+                        self.persistence = Persistence::KeepAlive;
+                    }
+                }
+            }
+            name if name == CONTENT_TYPE => {
+                let silent = [&b"text/event-stream"[..], b"application/grpc"].iter().any(|kind| {
+                    value.as_bytes().get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+                });
+                if silent {
+                    self.rhythm = Rhythm::Silent;
+                }
+            }
+            _ => {}
+        }
     }
-    if method == Method::HEAD
-        || status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-    {
-        return Ok((Framing::None, Doubt::None));
+
+    /// The notes on all of these fields.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut notes = Self::default();
+        headers.iter().for_each(|(name, value)| notes.note(name, value));
+        notes
     }
-    // Rule 2.
-    if method == Method::CONNECT && status.is_success() {
-        return Ok((Framing::Upgrade, Doubt::None));
+
+    /// The one length that all Content-Length fields agree on. Equal numbers in a list are one (RFC 9110 8.6).
+    pub fn content_length(&self) -> Result<Option<u64>, Malformed> {
+        match self.length {
+            Length::None => Ok(None),
+            Length::Known(length) => Ok(Some(length)),
+            Length::Bad(what) => Err(Malformed::Head(what)),
+        }
     }
-    let length = content_length(headers)?;
-    // Rules 3 and 4: Transfer-Encoding overrides Content-Length.
-    if headers.contains_key(TRANSFER_ENCODING) {
+
+    /// The framing of the response to a request with `method`, whose head these notes are of.
+    pub fn response_framing(
+        &self,
+        method: &Method,
+        version: Version,
+        status: StatusCode,
+    ) -> Result<(Framing, Doubt), Malformed> {
+        // Rule 1, and 101: terminal for HTTP.
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok((Framing::Upgrade, Doubt::None));
+        }
+        if method == Method::HEAD
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+        {
+            return Ok((Framing::None, Doubt::None));
+        }
+        // Rule 2.
+        if method == Method::CONNECT && status.is_success() {
+            return Ok((Framing::Upgrade, Doubt::None));
+        }
+        let length = self.content_length()?;
+        // Rules 3 and 4: Transfer-Encoding overrides Content-Length.
+        let framing = match self.coding {
+            // Rules 5, 6 and 8.
+            Coding::None => return Ok((length.map_or(Framing::UntilClose, Framing::Length), Doubt::None)),
+            Coding::Chunked => Framing::Chunked,
+            Coding::Other => Framing::UntilClose,
+            Coding::Bad(what) => return Err(Malformed::Head(what)),
+        };
         let doubt = match () {
             () if version < Version::HTTP_11 => Doubt::CodingInOldVersion,
             () if length.is_some() => Doubt::BothLengths,
             () => Doubt::None,
         };
-        let framing = if is_chunked(headers)? { Framing::Chunked } else { Framing::UntilClose };
-        return Ok((framing, doubt));
+        Ok((framing, doubt))
     }
-    // Rules 5, 6 and 8.
-    Ok((length.map_or(Framing::UntilClose, Framing::Length), Doubt::None))
 }
 
-/// The one length that all Content-Length fields agree on. Lists of equal numbers are one number (RFC 9110 8.6).
-pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for number in value.as_bytes().split(|&b| b == b',') {
-            let number =
-                digits(number.trim_ascii()).ok_or(Malformed::Head("a Content-Length that is no number"))?;
-            if length.is_some_and(|other| other != number) {
-                return Err(Malformed::Head("Content-Length fields that contradict each other"));
-            }
-            length = Some(number);
+impl Length {
+    fn note(&mut self, value: &HeaderValue) {
+        for number in list(value) {
+            *self = match (*self, digits(number)) {
+                (Self::Bad(what), _) => Self::Bad(what),
+                (_, None) => Self::Bad("a Content-Length that is no number"),
+                (Self::Known(known), Some(number)) if known != number => {
+                    Self::Bad("Content-Length fields that contradict each other")
+                }
+                (_, Some(number)) => Self::Known(number),
+            };
         }
     }
-    Ok(length)
 }
 
-/// Whether a list field (`Connection`, `Transfer-Encoding`) has this token, whatever its case.
-#[must_use]
-pub fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// Whether chunked is the last transfer coding; an error where it is applied but not last, or twice.
-fn is_chunked(headers: &HeaderMap) -> Result<bool, Malformed> {
-    let mut chunked = false;
-    for value in headers.get_all(TRANSFER_ENCODING) {
-        for coding in value.as_bytes().split(|&b| b == b',') {
+impl Coding {
+    fn note(&mut self, value: &HeaderValue) {
+        for coding in list(value) {
             let name = coding.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-            if name.is_empty() {
-                continue;
-            }
-            if chunked {
-                return Err(Malformed::Head("a Transfer-Encoding in which chunked is not last"));
-            }
-            chunked = name.eq_ignore_ascii_case(b"chunked");
+            *self = match *self {
+                _ if name.is_empty() => continue,
+                Self::Bad(what) => Self::Bad(what),
+                Self::Chunked => Self::Bad("a Transfer-Encoding in which chunked is not last"),
+                _ if name.eq_ignore_ascii_case(b"chunked") => Self::Chunked,
+                _ => Self::Other,
+            };
+        }
+        // A field without any coding still says that there is one.
+        if *self == Self::None {
+            *self = Self::Other;
         }
     }
-    Ok(chunked)
+}
+
+/// Whether a list field (`Connection`, `Expect`) has this token, whatever its case.
+#[must_use]
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers.get_all(name).iter().flat_map(list).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The items of a list field.
+fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii)
 }
 
 fn digits(bytes: &[u8]) -> Option<u64> {
@@ -144,7 +250,7 @@ mod tests {
         fields: &[(&'static str, &'static str)],
     ) -> Result<(Framing, Doubt), Malformed> {
         let status = StatusCode::from_u16(status).unwrap();
-        of_response(&method, Version::HTTP_11, status, &headers(fields))
+        Notes::of(&headers(fields)).response_framing(&method, Version::HTTP_11, status)
     }
 
     #[test]
@@ -169,7 +275,8 @@ mod tests {
     fn rule_3_transfer_encoding_overrides_content_length_and_leaves_a_doubt() {
         let both = [("transfer-encoding", "chunked"), ("content-length", "3")];
         assert_eq!(framing(Method::GET, 200, &both), Ok((Framing::Chunked, Doubt::BothLengths)));
-        let old = of_response(&Method::GET, Version::HTTP_10, StatusCode::OK, &headers(&both[..1]));
+        let old =
+            Notes::of(&headers(&both[..1])).response_framing(&Method::GET, Version::HTTP_10, StatusCode::OK);
         assert_eq!(old, Ok((Framing::Chunked, Doubt::CodingInOldVersion)));
     }
 
@@ -199,5 +306,18 @@ mod tests {
     #[test]
     fn rule_8_without_a_length_the_body_ends_with_the_connection() {
         assert_eq!(framing(Method::GET, 200, &[]), Ok((Framing::UntilClose, Doubt::None)));
+    }
+
+    #[test]
+    fn close_wins_over_keep_alive_in_any_list() {
+        let persistence = |values: &[&'static str]| {
+            let fields: Vec<_> = values.iter().map(|&value| ("connection", value)).collect();
+            Notes::of(&headers(&fields)).persistence
+        };
+        assert_eq!(persistence(&[]), Persistence::Silent);
+        assert_eq!(persistence(&["Keep-Alive"]), Persistence::KeepAlive);
+        assert_eq!(persistence(&["keep-alive, x", "y ,CLOSE"]), Persistence::Close);
+        assert_eq!(persistence(&["close", "keep-alive"]), Persistence::Close);
+        assert_eq!(persistence(&["upgrade"]), Persistence::Silent);
     }
 }

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
 
-use super::framing::{content_length, has_token};
+use super::framing::{Notes, has_token};
 
 /// How a request body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ fn asked(head: &request::Parts, body: BodyFraming) -> Asked {
 /// RFC 9112 section 6: a length where it is known, chunked where it is not.
 fn body_framing(head: &request::Parts, length: Option<u64>) -> Result<BodyFraming, Unsendable> {
     let named = if head.headers.contains_key(CONTENT_LENGTH) {
-        content_length(&head.headers).map_err(|_| Unsendable::WrongLength)?
+        Notes::of(&head.headers).content_length().map_err(|_| Unsendable::WrongLength)?
     } else {
         None
     };

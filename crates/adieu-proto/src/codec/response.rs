@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::Malformed;
+use super::framing::Notes;
 use super::limits::Limits;
 
 /// Reads heads out of a buffer; remembers how far it looked, so that a slow peer costs no second look.
@@ -13,6 +14,32 @@ use super::limits::Limits;
 pub struct HeadReader {
     /// Bytes looked at without finding the end of the head.
     scanned: usize,
+}
+
+/// A response head.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what RFC 9112 section 4 says a head is, and what was noted of it"
+)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// What the fields say of framing and connection.
+    pub notes: Notes,
+}
+
+impl From<Head> for Response<()> {
+    fn from(head: Head) -> Self {
+        let mut response = Self::new(());
+        (*response.status_mut(), *response.version_mut()) = (head.status, head.version);
+        *response.headers_mut() = head.headers;
+        response
+    }
 }
 
 /// What httparse said of the start of a buffer, free of the borrow.
@@ -35,11 +62,7 @@ const USUAL_FIELDS: usize = 32;
 
 impl HeadReader {
     /// Takes one head out of `buffer` once it is there as a whole.
-    pub fn read(
-        &mut self,
-        buffer: &mut BytesMut,
-        limits: &Limits,
-    ) -> Result<Option<Response<()>>, Malformed> {
+    pub fn read(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
         if buffer.is_empty() || !self.worth_a_look(buffer) {
             return self.more(buffer, limits);
         }
@@ -61,7 +84,7 @@ impl HeadReader {
         spans: &[Span],
         buffer: &mut BytesMut,
         limits: &Limits,
-    ) -> Result<Option<Response<()>>, Malformed> {
+    ) -> Result<Option<Head>, Malformed> {
         let Some(parsed) = parsed else { return self.more(buffer, limits) };
         if parsed.length > limits.head {
             return Err(Malformed::TooLarge("response heads"));
@@ -71,15 +94,14 @@ impl HeadReader {
         }
         self.scanned = 0;
         let bytes = buffer.split_to(parsed.length).freeze();
-        let mut response = Response::new(());
-        *response.status_mut() =
+        let status =
             StatusCode::from_u16(parsed.status).map_err(|_| Malformed::Head("a status that is no status"))?;
-        *response.version_mut() = parsed.version;
-        *response.headers_mut() = cut(&bytes, &spans[..parsed.fields])?;
-        Ok(Some(response))
+        let mut notes = Notes::default();
+        let headers = cut(&bytes, &spans[..parsed.fields], &mut notes)?;
+        Ok(Some(Head { status, version: parsed.version, headers, notes }))
     }
 
-    fn more(&mut self, buffer: &BytesMut, limits: &Limits) -> Result<Option<Response<()>>, Malformed> {
+    fn more(&mut self, buffer: &BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
         self.scanned = buffer.len();
         if buffer.len() > limits.head { Err(Malformed::TooLarge("response heads")) } else { Ok(None) }
     }
@@ -101,7 +123,7 @@ pub fn parse_fields(section: &Bytes, limit: usize) -> Result<HeaderMap, Malforme
     match httparse::parse_headers(section, &mut fields) {
         Ok(httparse::Status::Complete((_, fields))) => {
             let spans: Vec<_> = fields.iter().map(|field| Span::of(section, field)).collect();
-            cut(section, &spans)
+            cut(section, &spans, &mut Notes::default())
         }
         Ok(httparse::Status::Partial) => Err(Malformed::Body("trailers that do not end")),
         Err(httparse::Error::TooManyHeaders) => Err(Malformed::TooLarge("trailer fields")),
@@ -130,13 +152,14 @@ fn parse<'b>(
     Ok(Some(Parsed { length, status: head.code.unwrap_or(0), version, fields: head.headers.len() }))
 }
 
-fn cut(bytes: &Bytes, spans: &[Span]) -> Result<HeaderMap, Malformed> {
+fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes) -> Result<HeaderMap, Malformed> {
     let mut map = HeaderMap::with_capacity(spans.len());
     for span in spans {
         let name = HeaderName::from_bytes(&bytes[span.name.0..span.name.1])
             .map_err(|_| Malformed::Head("a field name that is no token"))?;
         let value = HeaderValue::from_maybe_shared(bytes.slice(span.value.0..span.value.1))
             .map_err(|_| Malformed::Head("a field value with control bytes"))?;
+        notes.note(&name, &value);
         map.append(name, value);
     }
     Ok(map)
@@ -167,7 +190,7 @@ fn explain(error: httparse::Error) -> &'static str {
 mod tests {
     use super::*;
 
-    fn read(input: &[u8], cuts: &[usize]) -> Result<Option<(Response<()>, usize)>, Malformed> {
+    fn read(input: &[u8], cuts: &[usize]) -> Result<Option<(Head, usize)>, Malformed> {
         let (mut reader, mut buffer, mut from) = (HeadReader::default(), BytesMut::new(), 0);
         for to in cuts.iter().copied().chain([input.len()]) {
             buffer.extend_from_slice(&input[from..to]);
@@ -186,10 +209,10 @@ mod tests {
         let every: Vec<_> = (1..input.len()).collect();
         for cuts in (0..input.len()).map(|cut| vec![cut]).chain([every]) {
             let (head, left) = read(input, &cuts).unwrap().unwrap();
-            assert_eq!((head.status().as_u16(), head.version(), left), (207, Version::HTTP_11, 4));
-            assert_eq!(head.headers().get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
+            assert_eq!((head.status.as_u16(), head.version, left), (207, Version::HTTP_11, 4));
+            assert_eq!(head.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
             assert_eq!(
-                (&head.headers()["a"], &head.headers()["empty"]),
+                (&head.headers["a"], &head.headers["empty"]),
                 (&"1".parse().unwrap(), &"".parse().unwrap())
             );
         }
@@ -199,16 +222,16 @@ mod tests {
     fn many_fields_are_read_up_to_the_limit() {
         let head = |n: usize| [&b"HTTP/1.1 200 OK\r\n"[..], &b"x: y\r\n".repeat(n), b"\r\n"].concat();
         for n in [0, 31, 32, 33, 128] {
-            assert_eq!(read(&head(n), &[]).unwrap().unwrap().0.headers().len(), n);
+            assert_eq!(read(&head(n), &[]).unwrap().unwrap().0.headers.len(), n);
         }
-        assert_eq!(read(&head(129), &[]), Err(Malformed::TooLarge("header fields")));
+        assert_eq!(read(&head(129), &[]).unwrap_err(), Malformed::TooLarge("header fields"));
     }
 
     #[test]
     fn a_head_that_never_ends_is_cut_at_the_limit_and_looked_at_seldom() {
         let long = [&b"HTTP/1.1 200 OK\r\nx: "[..], &b"y".repeat(70_000)].concat();
         let every: Vec<_> = (1..long.len()).collect();
-        assert_eq!(read(&long, &every), Err(Malformed::TooLarge("response heads")));
+        assert_eq!(read(&long, &every).unwrap_err(), Malformed::TooLarge("response heads"));
     }
 
     #[test]

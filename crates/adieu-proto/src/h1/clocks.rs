@@ -33,25 +33,37 @@ pub(super) enum Alarm {
 impl Clocks {
     /// When the next clock runs out.
     pub(super) fn next(&self, limits: &Timeouts) -> Option<Instant> {
-        self.alarms(limits).into_iter().filter_map(|(at, _)| at).min()
+        let mut next = None;
+        self.visit(limits, |at, _| next = Some(next.map_or(at, |next: Instant| next.min(at))));
+        next
     }
 
     /// The clock that ran out first, if any did.
     pub(super) fn ran_out(&self, limits: &Timeouts, now: Instant) -> Option<Alarm> {
-        let passed = self.alarms(limits).into_iter().filter_map(|(at, alarm)| Some((at?, alarm)));
-        passed.filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at).map(|(_, alarm)| alarm)
+        let mut first: Option<(Instant, Alarm)> = None;
+        self.visit(limits, |at, alarm| {
+            if at <= now && first.is_none_or(|(first, _)| at < first) {
+                first = Some((at, alarm));
+            }
+        });
+        first.map(|(_, alarm)| alarm)
     }
 
-    fn alarms(&self, limits: &Timeouts) -> [(Option<Instant>, Alarm); 6] {
-        let at =
-            |since: Option<Instant>, limit: Option<_>| since.zip(limit).and_then(|(a, b)| a.checked_add(b));
-        [
-            (at(self.exchange, limits.exchange), Alarm::TimedOut(Phase::Exchange)),
-            (at(self.stalled, limits.write_stall), Alarm::TimedOut(Phase::WriteStall)),
-            (at(self.continue_wait, limits.continue_wait), Alarm::Continue),
-            (at(self.head, limits.response_head), Alarm::TimedOut(Phase::ResponseHead)),
-            (at(self.gap, limits.body_gap), Alarm::TimedOut(Phase::BodyGap)),
-            (at(self.discard, Some(limits.discard)), Alarm::TimedOut(Phase::Discard)),
-        ]
+    /// Each clock that runs, with the moment at which it runs out.
+    fn visit(&self, limits: &Timeouts, mut each: impl FnMut(Instant, Alarm)) {
+        let mut see = |since: Option<Instant>, limit, alarm| {
+            // A limit beyond the end of time is none.
+            if let (Some(since), Some(limit)) = (since, limit)
+                && let Some(at) = since.checked_add(limit)
+            {
+                each(at, alarm);
+            }
+        };
+        see(self.exchange, limits.exchange, Alarm::TimedOut(Phase::Exchange));
+        see(self.stalled, limits.write_stall, Alarm::TimedOut(Phase::WriteStall));
+        see(self.continue_wait, limits.continue_wait, Alarm::Continue);
+        see(self.head, limits.response_head, Alarm::TimedOut(Phase::ResponseHead));
+        see(self.gap, limits.body_gap, Alarm::TimedOut(Phase::BodyGap));
+        see(self.discard, Some(limits.discard), Alarm::TimedOut(Phase::Discard));
     }
 }

@@ -4,16 +4,18 @@ use std::io::{ErrorKind, IoSlice};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 
 use super::clocks::{Alarm, Clocks};
 use super::receive::{Place, ReceiveHalf, Step};
-use super::reuse::{Grounds, Persistence, Upload, forbids_reuse};
+use super::reuse::{Grounds, Upload, ends_first, forbids_reuse};
+
 use super::send::{BodyMisfit, Hold, SendHalf};
 use crate::codec::Malformed;
-use crate::codec::framing::{self, Framing};
+use crate::codec::framing::{Framing, Persistence, Rhythm};
 use crate::codec::limits::Limits;
 use crate::codec::request::{self as request_codec, Asked, Unsendable, Wish};
+use crate::codec::response::Head;
 use crate::fate::{Facts, ReadEnd, Use};
 use crate::lifecycle::{
     Action, CloseKind, CloseMode, CloseReason, CloseReport, ConnectionId, ExchangePhase, First, Input,
@@ -43,8 +45,7 @@ pub struct Engine {
     receive: ReceiveHalf,
     exchange: Exchange,
     clocks: Clocks,
-    /// How the transport's read side ended, once it did; acted upon when the buffer is empty.
-    read_end: Option<TransportEnd>,
+    read_side: ReadSide,
     bytes_sent: u64,
     bytes_received: u64,
     bytes_discarded: u64,
@@ -80,6 +81,9 @@ pub enum EarlyResponse {
 }
 
 /// News for the caller of the exchange in flight.
+///
+/// Ask [`Engine::is_response_whole`] after each: where the last piece of a body, its trailers or a head without a
+/// body make the response whole, no `End` follows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -91,7 +95,7 @@ pub enum Event {
     Data(Bytes),
     /// Its trailers.
     Trailers(HeaderMap),
-    /// The response is whole.
+    /// The response is whole, and nothing told it before.
     End,
     /// The exchange failed; nothing more comes. The same failure comes again at each look.
     Failed(Failure),
@@ -156,6 +160,18 @@ struct Exchange {
     progress: Progress,
     reader: Reader,
     rhythm: Rhythm,
+    /// Who ends its side first, should the connection end with this exchange.
+    ends_first: First,
+}
+
+/// The transport's read side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadSide {
+    Open,
+    /// It ended like this; acted upon once everything before it was taken.
+    Ending(TransportEnd),
+    /// It ended, and the life knows.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -166,15 +182,6 @@ enum Progress {
     Running,
     /// Failed.
     Failed(Failure),
-}
-
-/// Whether a pause in the response means something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rhythm {
-    /// It does.
-    Steady,
-    /// Streams of events and gRPC are silent for as long as nothing happens.
-    Silent,
 }
 
 /// Who takes the response.
@@ -206,9 +213,10 @@ impl Engine {
                 progress: Progress::None,
                 reader: Reader::Present,
                 rhythm: Rhythm::Steady,
+                ends_first: First::Us,
             },
             clocks: Clocks::default(),
-            read_end: None,
+            read_side: ReadSide::Open,
             bytes_sent: 0,
             bytes_received: 0,
             bytes_discarded: 0,
@@ -270,13 +278,23 @@ impl Engine {
     /// Whether the transport shall be read: something is expected, or its end is.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        if self.read_end.is_some() {
+        if self.read_side != ReadSide::Open {
             return false;
         }
         match self.life.state() {
             State::Opening | State::Upgraded { .. } | State::Closed => false,
             State::Idle | State::Yielding | State::Closing { .. } | State::Lingering => true,
-            _ => self.receive.buffer().len() < self.config.limits.read_ahead,
+            _ => self.receive.wants_more(&self.config.limits),
+        }
+    }
+
+    /// How the transport's read side ended while there was still something to take. Of use after an upgrade: once
+    /// the leftover is taken, report this end again, for the transport may not tell it twice.
+    #[must_use]
+    pub fn read_end(&self) -> Option<TransportEnd> {
+        match self.read_side {
+            ReadSide::Ending(end) => Some(end),
+            ReadSide::Open | ReadSide::Ended => None,
         }
     }
 
@@ -316,40 +334,49 @@ impl Engine {
         self.clocks.stalled.get_or_insert(now);
     }
 
-    /// Our side of the transport is gone. What the peer has for us is still read.
+    /// Our side of the transport is gone. After a reset, what the peer has for us is still read; after another
+    /// failure nothing more will come, but what is here is still delivered.
     pub fn handle_write_end(&mut self, now: Instant, end: TransportEnd) {
         if !self.send.is_whole() {
             self.send.cut();
         }
         self.clocks.stalled = None;
         self.clocks.continue_wait = None;
-        match end {
-            TransportEnd::Failed(kind) => {
-                self.end(now, Input::Broken, CloseReason::Network(kind));
-            }
-            TransportEnd::Fin | TransportEnd::Reset => {
-                if self.receive.place() == Place::Head {
-                    self.clocks.head.get_or_insert(now);
-                }
-                if self.read_end.is_some() && self.receive.buffer().is_empty() {
-                    self.end(now, Input::Broken, CloseReason::Reset);
-                } else {
-                    self.end(now, Input::WriteBroken, CloseReason::Reset);
-                }
-            }
+        let reason = match end {
+            TransportEnd::Failed(kind) => CloseReason::Network(kind),
+            TransportEnd::Fin | TransportEnd::Reset => CloseReason::Reset,
+        };
+        if self.is_running() && self.receive.place() == Place::Done && self.send.is_cut() {
+            // The response is whole and delivered: only the rest of an upload is lost.
+            return self.exchange_ends_cut(now, reason);
         }
+        if !self.is_running() {
+            return self.end(now, Input::WriteBroken, reason);
+        }
+        if let (TransportEnd::Failed(_), ReadSide::Open) = (end, self.read_side) {
+            self.read_side = ReadSide::Ending(end);
+            self.exchange.facts.read_end = ReadEnd::Failed;
+        }
+        if self.read_side != ReadSide::Open && self.receive.buffer().is_empty() {
+            self.read_side = ReadSide::Ended;
+            return self.end(now, Input::Broken, reason);
+        }
+        if self.receive.place() == Place::Head {
+            self.clocks.head.get_or_insert(now);
+        }
+        self.end(now, Input::WriteBroken, reason);
     }
 
     /// So many bytes were read into [`room`](Self::room).
     pub fn handle_received(&mut self, now: Instant, bytes: usize) {
         self.bytes_received += bytes as u64;
         self.receive.note_read(bytes, &self.config.limits);
-        if self.clocks.gap.is_some() {
-            self.clocks.gap = Some(now);
-        }
+        // It runs again when the reader has taken what came and waits for more.
+        self.clocks.gap = None;
         match self.life.state() {
-            State::Idle => self.unexpected(now),
+            State::Idle => self.look_while_idle(now),
             state if state.is_leaving() => self.discard_leaving(now),
+            _ if self.is_running() && self.exchange.facts.handed == 0 => self.unexpected(now),
             _ => {
                 if self.receive.place() == Place::Head {
                     self.exchange.facts.answered += bytes as u64;
@@ -363,7 +390,7 @@ impl Engine {
 
     /// The peer's side of the transport ended.
     pub fn handle_read_end(&mut self, now: Instant, end: TransportEnd) {
-        self.read_end = Some(end);
+        self.read_side = ReadSide::Ending(end);
         self.exchange.facts.read_end = match end {
             TransportEnd::Fin => ReadEnd::Fin,
             TransportEnd::Reset => ReadEnd::Reset,
@@ -371,22 +398,22 @@ impl Engine {
         };
         // With something left to take, the end waits its turn: everything readable is delivered first.
         if !self.is_running() || self.receive.buffer().is_empty() {
-            self.read_ended(now, end);
+            self.nothing_more_is_taken(now);
         }
     }
 
     /// Looks at the clock. Harmless when early.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.is_running() {
+        while self.is_running() {
             match self.clocks.ran_out(&self.config.timeouts, now) {
                 Some(Alarm::Continue) => self.release_body(),
                 Some(Alarm::TimedOut(Phase::Discard)) => self.close_now(now, CloseReason::RequestCancelled),
                 Some(Alarm::TimedOut(phase)) => self.close_now(now, CloseReason::TimedOut(phase)),
-                None => {}
+                None => break,
             }
         }
         self.life.handle_timeout(now, self.request());
-        self.settle(CloseReason::TimedOut(Phase::Drain));
+        self.settle(now, CloseReason::TimedOut(Phase::Drain));
     }
 
     /// The reader waits for more of the body than there is: the gap runs from now, until bytes come.
@@ -432,7 +459,11 @@ impl Engine {
         length: Option<u64>,
     ) -> Result<Asked, NotOpen> {
         match self.life.state() {
-            State::Idle => {}
+            State::Idle if self.receive.buffer().is_empty() => {}
+            State::Idle => {
+                self.unexpected(now);
+                return Err(NotOpen::Ending(CloseReason::UnexpectedData));
+            }
             State::Active => return Err(NotOpen::Busy),
             _ if self.is_running() => return Err(NotOpen::Busy),
             _ => {
@@ -444,7 +475,7 @@ impl Engine {
             self.send.staging().clear();
             NotOpen::Unsendable(unsendable)
         })?;
-        let reused = if self.exchange.number > 0 { Use::Reused } else { Use::Fresh };
+        let reused = if self.life.exchanges().0 > 0 { Use::Reused } else { Use::Fresh };
         self.exchange = Exchange {
             number: self.exchange.number + 1,
             method: head.method.clone(),
@@ -459,6 +490,7 @@ impl Engine {
             progress: Progress::Running,
             reader: Reader::Present,
             rhythm: Rhythm::Steady,
+            ends_first: First::Us,
         };
         self.clocks = Clocks { exchange: Some(now), ..Clocks::default() };
         self.send.begin(asked.body, if asked.expect_continue == Wish::Yes { Hold::Yes } else { Hold::No });
@@ -477,7 +509,7 @@ impl Engine {
         given
     }
 
-    /// Ends the request's body.
+    /// Ends the request's body, when [`wants_body`](Self::wants_body) says so or while it is held back.
     pub fn end_body(&mut self, now: Instant, trailers: Option<HeaderMap>) -> Result<(), BodyMisfit> {
         let trailers = trailers.map(request_codec::sendable_trailers);
         let ended = self.send.end(trailers.as_ref());
@@ -497,18 +529,19 @@ impl Engine {
         }
     }
 
-    /// Nobody takes the response any more. A small rest is discarded to keep the connection; else it closes.
+    /// Nobody takes the response any more. A small rest is discarded to keep the connection; else it closes. A
+    /// request of which nothing was sent is taken back; an upload that outlives its whole response goes on.
     pub fn abandon(&mut self, now: Instant) {
-        if !self.is_running() || self.exchange.reader != Reader::Present {
+        let place = self.receive.place();
+        if !self.is_running() || self.exchange.reader != Reader::Present || place == Place::Done {
             return;
+        }
+        if self.exchange.facts.handed == 0 && !self.send.is_cut() {
+            return self.withdraw(now);
         }
         let budget = self.config.limits.unread;
         self.exchange.reader = Reader::Gone { budget };
-        let small = match self.receive.place() {
-            Place::Body => self.receive.left().is_none_or(|left| left <= budget),
-            Place::Done => true,
-            _ => false,
-        };
+        let small = place == Place::Body && self.receive.left().is_none_or(|left| left <= budget);
         if !small || !self.send.is_whole() || !self.life.state().is_open() {
             return self.close_now(now, CloseReason::RequestCancelled);
         }
@@ -537,10 +570,15 @@ impl Engine {
         if mode.kind() == CloseKind::Half && self.send.is_whole() {
             self.life.handle(now, Input::RequestSent);
         }
-        self.settle(reason);
-        if mode.kind() == CloseKind::Graceful && mode.drain_limit().is_some_and(|limit| limit.is_zero()) {
+        self.settle(now, reason);
+        if mode.drain_limit().is_some_and(|limit| limit.is_zero()) {
             self.handle_timeout(now);
         }
+    }
+
+    /// The holder of an upgraded connection ends our side; the peer's stays as it is.
+    pub fn end_ours(&mut self, now: Instant) {
+        self.life.handle(now, Input::EndOurs);
     }
 
     // Outputs.
@@ -573,8 +611,7 @@ impl Engine {
             }
             match self.receive.step(&self.config.limits) {
                 Ok(Step::NeedMore) => {
-                    let end = self.read_end.filter(|_| self.receive.place() != Place::Done);
-                    let end = end?;
+                    let end = self.read_end().filter(|_| self.receive.place() != Place::Done)?;
                     let until_close = self.receive.place() == Place::UntilClose;
                     self.read_ended(now, end);
                     if until_close && end == TransportEnd::Fin {
@@ -631,7 +668,7 @@ impl Engine {
     pub fn snapshot(&self, now: Instant, id: ConnectionId) -> Snapshot {
         let (life, state) = (&self.life, self.life.state());
         let since = now.saturating_duration_since(life.since());
-        let (sent, received) = life.signals();
+        let (sent, _) = life.signals();
         let side = |ended: bool| if ended || state == State::Closed { Side::Ended } else { Side::Open };
         Snapshot {
             id,
@@ -642,7 +679,7 @@ impl Engine {
             state,
             in_state: since,
             ours: side(sent.contains(Signal::Fin) || state == State::Muted),
-            theirs: side(received.contains(Signal::Fin) || self.read_end.is_some()),
+            theirs: side(self.read_side != ReadSide::Open),
             reason: life.reason().cloned(),
             phase: self.phase(),
             in_flight: life.in_flight(),
@@ -676,13 +713,14 @@ impl Engine {
 
     /// Whether what is in flight would be cut short by an end right now.
     fn request(&self) -> Request {
-        if self.send.is_whole() { Request::Whole } else { Request::Cut }
+        // Of what the transport never took any, nothing is cut short.
+        if self.send.is_whole() || self.exchange.facts.handed == 0 { Request::Whole } else { Request::Cut }
     }
 
     /// Reports an end to the life, and fails the exchange if that was in the way.
     fn end(&mut self, now: Instant, input: Input, reason: CloseReason) {
         self.life.handle_end(now, input, reason.clone());
-        self.settle(reason);
+        self.settle(now, reason);
     }
 
     fn close_now(&mut self, now: Instant, reason: CloseReason) {
@@ -690,20 +728,43 @@ impl Engine {
     }
 
     /// After the life failed what was in flight: keeps why.
-    fn settle(&mut self, reason: CloseReason) {
-        if self.is_running() && self.life.in_flight() == 0 {
-            let failure = Failure { reason, at: self.phase(), facts: self.exchange.facts };
-            self.exchange.progress = Progress::Failed(failure);
-            self.clocks = Clocks::default();
-            if !self.send.is_whole() {
-                self.send.cut();
-            }
+    fn settle(&mut self, now: Instant, reason: CloseReason) {
+        if !self.is_running() || self.life.in_flight() > 0 {
+            return;
+        }
+        let failure = Failure { reason, at: self.phase(), facts: self.exchange.facts };
+        self.exchange.progress = Progress::Failed(failure);
+        self.clocks = Clocks::default();
+        if !self.send.is_whole() {
+            self.send.cut();
+        }
+        self.nothing_more_is_taken(now);
+    }
+
+    /// Takes a request back that nobody waits for and nobody saw: the connection is as before.
+    fn withdraw(&mut self, now: Instant) {
+        self.exchange.progress = Progress::None;
+        self.clocks = Clocks::default();
+        self.send.withdraw();
+        self.receive.reset();
+        self.life.withdraw_exchange(now);
+    }
+
+    /// Nobody will take what is in the buffer: an end that waited behind it is due.
+    fn nothing_more_is_taken(&mut self, now: Instant) {
+        if let Some(end) = self.read_end() {
+            self.read_ended(now, end);
+        }
+        if self.life.state().is_leaving() || self.life.state() == State::Closed {
             self.bytes_discarded += self.receive.discard();
         }
     }
 
     /// The last byte of the request reached the transport.
     fn request_is_out(&mut self, now: Instant) {
+        if !self.is_running() {
+            return;
+        }
         self.life.handle(now, Input::RequestSent);
         match self.receive.place() {
             Place::Head => self.clocks.head = Some(now),
@@ -717,8 +778,8 @@ impl Engine {
         self.clocks.continue_wait = None;
     }
 
-    fn head_came(&mut self, now: Instant, head: Response<()>) -> Option<Event> {
-        let status = head.status();
+    fn head_came(&mut self, now: Instant, head: Head) -> Option<Event> {
+        let status = head.status;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             if status == StatusCode::CONTINUE {
                 self.release_body();
@@ -726,13 +787,13 @@ impl Engine {
             if self.clocks.head.is_some() {
                 self.clocks.head = Some(now);
             }
-            return Some(Event::Interim(head));
+            return Some(Event::Interim(head.into()));
         }
         if status == StatusCode::SWITCHING_PROTOCOLS && self.exchange.asked.upgrade == Wish::No {
             self.malformed(now, Malformed::Head("101 (Switching Protocols) without having been asked"));
             return None;
         }
-        let framed = framing::of_response(&self.exchange.method, head.version(), status, head.headers());
+        let framed = head.notes.response_framing(&self.exchange.method, head.version, status);
         let (framing, doubt) = match framed {
             Ok(framed) => framed,
             Err(malformed) => {
@@ -743,25 +804,29 @@ impl Engine {
         self.clocks.head = None;
         self.clocks.continue_wait = None;
         if framing == Framing::Upgrade {
+            if !self.send.is_whole() {
+                // RFC 9110 7.8: no change of protocol in the middle of a message.
+                self.malformed(now, Malformed::Head("a switch of protocols before the request was whole"));
+                return None;
+            }
             return Some(self.upgraded(now, head));
         }
-        let persistence = Persistence::of(head.headers());
+        let persistence = head.notes.persistence;
         let upload = self.decide_upload(status, persistence);
         let grounds = Grounds {
             request_version: self.exchange.version,
             request_close: self.exchange.asked.close,
             upload,
-            response_version: head.version(),
+            response_version: head.version,
             persistence,
             framing,
             doubt,
         };
+        self.exchange.ends_first = ends_first(&grounds);
         if let Some(reason) = forbids_reuse(&grounds) {
             self.life.retire(now, None, reason);
         }
-        if is_silent_by_nature(head.headers()) {
-            self.exchange.rhythm = Rhythm::Silent;
-        }
+        self.exchange.rhythm = head.notes.rhythm;
         self.receive.expect_body(framing);
         let size = match framing {
             Framing::Length(length) => BodySize::Known(length),
@@ -771,7 +836,7 @@ impl Engine {
         if self.receive.place() == Place::Done {
             self.response_is_whole(now);
         }
-        Some(Event::Response(head, size))
+        Some(Event::Response(head.into(), size))
     }
 
     /// RFC 9112 section 9.5, RFC 9110 section 10.1.1: a final response before the request was whole.
@@ -796,12 +861,12 @@ impl Engine {
         Upload::Kept
     }
 
-    fn upgraded(&mut self, now: Instant, head: Response<()>) -> Event {
+    fn upgraded(&mut self, now: Instant, head: Head) -> Event {
         self.receive.expect_body(Framing::None);
         self.exchange.progress = Progress::None;
         self.clocks = Clocks::default();
         self.life.upgrade(now);
-        Event::Response(head, BodySize::Upgrade)
+        Event::Response(head.into(), BodySize::Upgrade)
     }
 
     fn response_is_whole(&mut self, now: Instant) {
@@ -814,40 +879,43 @@ impl Engine {
 
     /// Both halves are at their end.
     fn exchange_is_over(&mut self, now: Instant) {
+        if self.send.is_cut() {
+            return self.exchange_ends_cut(now, CloseReason::UploadStopped);
+        }
         self.exchange.progress = Progress::None;
         self.clocks = Clocks::default();
-        if self.send.is_cut() {
-            self.life.end_exchange_cut(now, CloseReason::UploadStopped);
-            return;
-        }
         self.send.reset();
         self.receive.reset();
-        if self.life.state() == State::Active && !self.receive.buffer().is_empty() {
-            self.life.retire(now, None, CloseReason::UnexpectedData);
+        self.life.end_exchange(now, self.exchange.ends_first);
+        if self.life.state() == State::Idle {
+            self.look_while_idle(now);
         }
-        let announced = matches!(self.life.reason(), Some(CloseReason::PeerAskedClose));
-        self.life.end_exchange(now, if announced { First::Peer } else { First::Us });
-        self.bytes_discarded += self.receive.discard();
-        if let Some(end) = self.read_end {
-            self.read_ended(now, end);
-        }
+        self.nothing_more_is_taken(now);
+    }
+
+    /// The response is whole, the request never will be.
+    fn exchange_ends_cut(&mut self, now: Instant, reason: CloseReason) {
+        self.exchange.progress = Progress::None;
+        self.clocks = Clocks::default();
+        self.life.end_exchange_cut(now, reason);
+        self.nothing_more_is_taken(now);
     }
 
     /// Everything readable was taken, and the peer's side has ended.
     fn read_ended(&mut self, now: Instant, end: TransportEnd) {
-        let running = self.is_running();
-        if running && self.receive.place() == Place::UntilClose && end == TransportEnd::Fin {
-            // RFC 9112 section 6.3, rule 8: this is how it ends. `exchange_is_over` comes back here.
+        self.read_side = ReadSide::Ended;
+        if self.is_running() && self.receive.place() == Place::UntilClose && end == TransportEnd::Fin {
+            // RFC 9112 section 6.3, rule 8: this is how it ends.
             self.receive.end_until_close();
-            if self.send.is_cut() || self.send.is_whole() {
-                return self.response_is_whole(now);
-            }
+            self.response_is_whole(now);
         }
+        let running = self.is_running();
         let half_closed = self.life.state() == State::HalfClosed;
         let awaited = running && self.receive.place() != Place::Done;
         let reason = match end {
             TransportEnd::Reset => CloseReason::Reset,
             TransportEnd::Failed(kind) => CloseReason::Network(kind),
+            TransportEnd::Fin if awaited && self.exchange.facts.handed == 0 => CloseReason::PeerClosedIdle,
             TransportEnd::Fin if awaited && half_closed => CloseReason::HalfCloseRefused,
             TransportEnd::Fin if awaited => CloseReason::PeerEndedEarly,
             TransportEnd::Fin if running => CloseReason::PeerAskedClose,
@@ -863,15 +931,22 @@ impl Engine {
             TransportEnd::Reset => self.life.handle_peer_end(now, Input::Broken, Signal::Rst, reason.clone()),
             TransportEnd::Failed(_) => self.life.handle_end(now, Input::Broken, reason.clone()),
         }
-        self.settle(reason);
+        self.settle(now, reason);
     }
 
-    /// Bytes on an idle connection answer no request. A 408 (Request Timeout) is how some peers end one.
-    fn unexpected(&mut self, now: Instant) {
-        // RFC 9110 section 15.5.9.
+    /// Whatever comes while nothing is in flight answers no request.
+    fn look_while_idle(&mut self, now: Instant) {
         let buffer = self.receive.buffer();
-        let idle_end = buffer.starts_with(b"HTTP/1.1 408") || buffer.starts_with(b"HTTP/1.0 408");
-        let reason = if idle_end { CloseReason::PeerClosedIdle } else { CloseReason::UnexpectedData };
+        // Too few bytes to tell which: the rest is awaited, and nothing begins meanwhile.
+        if !IDLE_ENDS.iter().any(|start| buffer.len() < start.len() && start.starts_with(buffer)) {
+            self.unexpected(now);
+        }
+    }
+
+    /// Bytes on a connection that owes no answer. A 408 (Request Timeout) is how some peers end an idle one.
+    fn unexpected(&mut self, now: Instant) {
+        let is_408 = IDLE_ENDS.iter().any(|start| self.receive.buffer().starts_with(start));
+        let reason = if is_408 { CloseReason::PeerClosedIdle } else { CloseReason::UnexpectedData };
         self.bytes_discarded += self.receive.discard();
         self.end(now, Input::CloseNow(Request::Whole), reason);
     }
@@ -912,14 +987,8 @@ impl Engine {
     }
 }
 
-fn is_silent_by_nature(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let value = value.as_bytes();
-        ["text/event-stream", "application/grpc"].iter().any(|kind| {
-            value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
-        })
-    })
-}
+/// How a 408 (Request Timeout) begins, by which some peers end an idle connection (RFC 9110 section 15.5.9).
+const IDLE_ENDS: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
 
 impl std::fmt::Display for BodyMisfit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,13 +8,13 @@
 //! | `Done` | nothing: the response is whole |
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 
 use crate::codec::Malformed;
 use crate::codec::chunked::{self, Decoder};
 use crate::codec::framing::Framing;
 use crate::codec::limits::Limits;
-use crate::codec::response::HeadReader;
+use crate::codec::response::{Head, HeadReader};
 
 /// The receive half.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) enum Step {
     /// More bytes are needed, or nothing is expected.
     NeedMore,
     /// A head, interim or final.
-    Head(Response<()>),
+    Head(Head),
     /// A piece of the body.
     Data(Bytes),
     /// The response is whole; its trailers.
@@ -114,8 +114,7 @@ impl ReceiveHalf {
                     self.too_few = self.buffer.len();
                     return Ok(Step::NeedMore);
                 };
-                if head.status().is_informational() && head.status() != http::StatusCode::SWITCHING_PROTOCOLS
-                {
+                if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
                     self.interim += 1;
                     if self.interim > limits.interim {
                         return Err(Malformed::TooLarge("interim responses"));

@@ -1,9 +1,8 @@
 //! Whether the connection may be used again: one table (RFC 9112 sections 6.1, 6.3, 9.3 and 9.6).
 
-use http::header::CONNECTION;
-use http::{HeaderMap, Version};
+use http::Version;
 
-use crate::codec::framing::{Doubt, Framing, has_token};
+use crate::codec::framing::{Doubt, Framing, Persistence};
 use crate::codec::request::Wish;
 use crate::lifecycle::{CloseReason, First};
 
@@ -26,17 +25,6 @@ pub(super) enum Upload {
     Kept,
     /// It was given up: what follows on this connection would be read as its rest.
     Stopped,
-}
-
-/// What the response says of the connection's future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Persistence {
-    /// `Connection: close`; it wins over `keep-alive`.
-    Close,
-    /// `Connection: keep-alive`.
-    KeepAlive,
-    /// Nothing.
-    Silent,
 }
 
 /// The verdict: `None` keeps the connection, a reason retires it.
@@ -73,17 +61,6 @@ impl Grounds {
     /// HTTP/1.0 closes unless both sides say `keep-alive`.
     fn is_old(&self) -> bool {
         self.request_version < Version::HTTP_11 || self.response_version < Version::HTTP_11
-    }
-}
-
-impl Persistence {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        match () {
-            () if !headers.contains_key(CONNECTION) => Self::Silent,
-            () if has_token(headers, &CONNECTION, "close") => Self::Close,
-            () if has_token(headers, &CONNECTION, "keep-alive") => Self::KeepAlive,
-            () => Self::Silent,
-        }
     }
 }
 
@@ -133,20 +110,5 @@ mod tests {
             }
         }
         assert_eq!((kept, all), (20, 720));
-    }
-
-    #[test]
-    fn close_wins_over_keep_alive_in_any_list() {
-        let headers = |values: &[&'static str]| {
-            let mut map = HeaderMap::new();
-            values.iter().for_each(|v| {
-                map.append(CONNECTION, http::HeaderValue::from_static(v));
-            });
-            map
-        };
-        assert_eq!(Persistence::of(&headers(&[])), Persistence::Silent);
-        assert_eq!(Persistence::of(&headers(&["Keep-Alive"])), Persistence::KeepAlive);
-        assert_eq!(Persistence::of(&headers(&["keep-alive, x", "y ,CLOSE"])), Persistence::Close);
-        assert_eq!(Persistence::of(&headers(&["upgrade"])), Persistence::Silent);
     }
 }

@@ -17,6 +17,8 @@ mod mode;
 mod reason;
 mod report;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 #[cfg(test)]
 mod walk;

@@ -78,7 +78,8 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Bytes came; a run of them within one step is one entry.
+    /// Bytes came. Those of one step are one entry, unless the client made a pause of some milliseconds in between: on a
+    /// busy machine that happens, so count with [`Seen::received_before`] rather than by entries.
     Received {
         /// How many.
         bytes: u64,

@@ -81,7 +81,7 @@ impl Stage {
         state.seen.push(Seen::new(connection, accepted.duration_since(self.started)));
         self.changed.notify_all();
         drop(state);
-        Log { stage: self.clone(), connection, accepted, keep, run_from: 0, last_received: accepted }
+        Log { stage: self.clone(), connection, accepted, keep, run_from: 0 }
     }
 
     /// Waits until `deadline`, or until the phase is at least `phase`; says what the phase is then.
@@ -158,9 +158,8 @@ pub(super) struct Log {
     connection: usize,
     accepted: Instant,
     keep: usize,
-    /// Entries before this one belong to earlier steps, and are not added to.
+    /// Entries before this one are not added to.
     run_from: usize,
-    last_received: Instant,
 }
 
 /// Whether bytes sent begin a piece or go on with one.
@@ -175,8 +174,8 @@ impl Log {
         &self.stage
     }
 
-    /// What follows belongs to another step.
-    pub(super) fn begin_step(&mut self) {
+    /// What follows is not added to the entries before: another step begins, or the client made a pause.
+    pub(super) fn begin_run(&mut self) {
         self.run_from = self.stage.seen_len(self.connection);
     }
 
@@ -185,17 +184,12 @@ impl Log {
     }
 
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        let now = now();
-        let pause = now.duration_since(self.last_received);
-        self.last_received = now;
         let keep = self.keep;
         self.edit(|seen, at, run_from| {
             let count = bytes.len() as u64;
             seen.received_len += count;
             keep_bytes(&mut seen.received, bytes, keep);
-            if pause < RUN_PAUSE
-                && let Some(Event::Received { bytes }) = run(seen, run_from)
-            {
+            if let Some(Event::Received { bytes }) = run(seen, run_from) {
                 *bytes += count;
             } else {
                 push_bounded(seen, at, Event::Received { bytes: count });
@@ -275,7 +269,7 @@ impl Stage {
     }
 }
 
-/// The last event, if it belongs to the step at hand.
+/// The last event, if it belongs to the run at hand.
 fn run(seen: &mut Seen, run_from: usize) -> Option<&mut Event> {
     seen.entries.get_mut(run_from..)?.last_mut().map(|entry| &mut entry.event)
 }
@@ -293,8 +287,6 @@ fn keep_bytes(kept: &mut Vec<u8>, bytes: &[u8], cap: usize) {
     kept.extend(bytes.iter().take(room));
 }
 
-/// Bytes that come after a longer pause begin an entry of their own.
-const RUN_PAUSE: Duration = Duration::from_millis(5);
 /// Entries of bytes received and sent beyond this are only counted.
 const ENTRY_CAP: usize = 4096;
 const REQUEST_CAP: usize = 1024;

@@ -1,6 +1,5 @@
 //! A body, of a request or of a response.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Mutex;
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::incoming::Incoming;
+use super::incoming::{Early, Incoming};
 use super::request::uniform;
 use crate::drive::Upload;
 use crate::error::{BoxError, Error};
@@ -30,7 +29,7 @@ enum Kind {
     Bytes(Bytes),
     Trailers(HeaderMap),
     /// Several pieces, then perhaps trailers.
-    Pieces(VecDeque<Bytes>, Option<Box<HeaderMap>>),
+    Pieces(Early, Option<Box<HeaderMap>>),
     Incoming(Incoming),
     /// The lock is never taken, only gone around: it makes any body `Sync`.
     Other(Mutex<Upload>),
@@ -54,13 +53,17 @@ impl Body {
     }
 
     /// All of a response body, in as many pieces as it came.
-    pub(super) fn whole(mut pieces: VecDeque<Bytes>, trailers: Option<HeaderMap>) -> Self {
-        match (pieces.len(), trailers) {
-            (0, None) => Self::empty(),
-            (0, Some(trailers)) => Self(Kind::Trailers(trailers)),
-            (1, None) => pieces.pop_front().unwrap_or_default().into(),
-            (_, trailers) => Self(Kind::Pieces(pieces, trailers.map(Box::new))),
-        }
+    pub(super) fn whole(mut pieces: Early, trailers: Option<HeaderMap>) -> Self {
+        let first = pieces.pop();
+        Self(match (first, pieces.is_empty(), trailers) {
+            (None, _, None) => Kind::Empty,
+            (None, _, Some(trailers)) => Kind::Trailers(trailers),
+            (Some(only), true, None) => Kind::Bytes(only),
+            (Some(first), _, trailers) => {
+                pieces.put_back(first);
+                Kind::Pieces(pieces, trailers.map(Box::new))
+            }
+        })
     }
 
     pub(super) fn incoming(incoming: Incoming) -> Self {
@@ -88,7 +91,7 @@ impl http_body::Body for Body {
             Kind::Bytes(bytes) => Some(Ok(Frame::data(bytes))),
             Kind::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
             Kind::Pieces(mut pieces, trailers) => {
-                let piece = pieces.pop_front().unwrap_or_default();
+                let piece = pieces.pop().unwrap_or_default();
                 self.0 = match (pieces.is_empty(), trailers) {
                     (true, None) => Kind::Empty,
                     (true, Some(trailers)) => Kind::Trailers(*trailers),
@@ -114,9 +117,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Kind::Empty | Kind::Trailers(_) => SizeHint::with_exact(0),
             Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Pieces(pieces, _) => {
-                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
-            }
+            Kind::Pieces(pieces, _) => SizeHint::with_exact(pieces.bytes()),
             Kind::Incoming(incoming) => incoming.size_hint(),
             Kind::Other(other) => match other.try_lock() {
                 Ok(other) => other.size_hint(),
@@ -168,7 +169,7 @@ impl fmt::Debug for Body {
         match &self.0 {
             Kind::Empty => debug.field(&"empty"),
             Kind::Bytes(bytes) => debug.field(&format_args!("{} bytes", bytes.len())),
-            Kind::Pieces(pieces, _) => debug.field(&format_args!("{} pieces", pieces.len())),
+            Kind::Pieces(pieces, _) => debug.field(&format_args!("{} bytes", pieces.bytes())),
             Kind::Trailers(_) => debug.field(&"trailers"),
             Kind::Incoming(_) => debug.field(&"incoming"),
             Kind::Other(_) => debug.field(&"streamed"),

@@ -18,9 +18,47 @@ pub(super) struct Incoming {
     wire: Arc<Wire>,
     exchange: u64,
     /// What came with the head.
-    early: VecDeque<Bytes>,
+    early: Early,
     left: Option<u64>,
     stage: Stage,
+}
+
+/// The pieces of a body that came with its head: mostly one, for which nothing is allocated.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    first: Bytes,
+    more: VecDeque<Bytes>,
+}
+
+impl Early {
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = piece;
+        } else {
+            self.more.push_back(piece);
+        }
+    }
+
+    /// Undoes a [`pop`](Self::pop).
+    pub(super) fn put_back(&mut self, piece: Bytes) {
+        debug_assert!(self.first.is_empty(), "put back what was not taken");
+        self.first = piece;
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        match std::mem::take(&mut self.first) {
+            first if first.is_empty() => self.more.pop_front(),
+            first => Some(first),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.more.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (self.first.len() + self.more.iter().map(Bytes::len).sum::<usize>()) as u64
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +70,7 @@ enum Stage {
 }
 
 impl Incoming {
-    pub(super) fn new(wire: Arc<Wire>, exchange: u64, size: BodySize, early: VecDeque<Bytes>) -> Self {
+    pub(super) fn new(wire: Arc<Wire>, exchange: u64, size: BodySize, early: Early) -> Self {
         let left = match size {
             BodySize::Known(length) => Some(length),
             _ => None,
@@ -41,7 +79,7 @@ impl Incoming {
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(data) = self.early.pop_front() {
+        if let Some(data) = self.early.pop() {
             return Poll::Ready(Some(Ok(self.data(data))));
         }
         if self.stage == Stage::Over {

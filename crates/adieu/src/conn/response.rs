@@ -1,6 +1,5 @@
 //! The response to come: polling it sends the request and drives the connection.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +11,7 @@ use adieu_proto::h1::{BodySize, Event, NotOpen};
 use http::Response;
 
 use super::body::Body;
-use super::incoming::{Incoming, settle};
+use super::incoming::{Early, Incoming, settle};
 use super::request::Outgoing;
 use crate::drive::{Driver, Locked, Turned, Upload, Wire, give};
 use crate::error::{Error, ErrorKind};
@@ -34,7 +33,7 @@ pub struct ResponseFuture {
 
 enum Stage {
     /// Nothing was written.
-    New(Box<Outgoing>),
+    New(Outgoing),
     /// The exchange with this number is in flight.
     Sent(u64, Option<Upload>),
     /// It was told how it ended.
@@ -43,7 +42,7 @@ enum Stage {
 
 impl ResponseFuture {
     pub(super) fn new(wire: Arc<Wire>, on_interim: Option<OnInterim>, outgoing: Outgoing) -> Self {
-        Self { wire, on_interim, stage: Stage::New(Box::new(outgoing)) }
+        Self { wire, on_interim, stage: Stage::New(outgoing) }
     }
 
     /// Begins the exchange; `Pending` while the one before is being cleared away.
@@ -54,8 +53,8 @@ impl ResponseFuture {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         let Stage::New(outgoing) = &mut self.stage else { return Poll::Ready(Ok(())) };
-        if work.driver == Driver::Caller {
-            work.look(now, cx);
+        if work.driver == Driver::Caller && work.look(now, cx).is_pending() {
+            return Poll::Pending;
         }
         let error = match work.engine.begin(now, &outgoing.head, outgoing.length) {
             Ok(_) => {
@@ -84,6 +83,7 @@ impl Future for ResponseFuture {
         let mut work = wire.lock();
         let now = rt::now();
         work.obey(now);
+        let mut looked = matches!(this.stage, Stage::New(_));
         match this.begin(&mut work, now, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -116,6 +116,7 @@ impl Future for ResponseFuture {
                 }
             }
             let turned = match work.driver {
+                Driver::Caller if std::mem::take(&mut looked) => work.push(now, cx),
                 Driver::Caller => work.turn(now, cx),
                 Driver::Attendant => Turned::Parked,
             };
@@ -165,12 +166,12 @@ impl ResponseFuture {
         let Stage::Sent(exchange, upload) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return head.map(|()| Body::empty());
         };
-        let mut early = VecDeque::new();
+        let mut early = Early::default();
         let mut trailers = None;
         let mut whole = work.engine.is_response_whole();
         while !whole {
             match work.engine.poll_event(now) {
-                Some(Event::Data(data)) => early.push_back(data),
+                Some(Event::Data(data)) => early.push(data),
                 Some(Event::Trailers(fields)) => trailers = Some(fields),
                 _ => break,
             }

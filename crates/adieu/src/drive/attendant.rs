@@ -45,6 +45,7 @@ impl Attendant {
         let mut work = self.wire.lock();
         work.driver = Driver::Attendant;
         work.obey(now);
+        work.engine.handle_timeout(now);
         work.turn_until_parked(&self.wire, now, cx);
         let over = if work.engine.owes_body() { None } else { self.upload.take() };
         let stay = match () {

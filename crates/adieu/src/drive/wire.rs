@@ -273,9 +273,15 @@ impl Locked<'_> {
     }
 
     /// Looks at an idle connection before a request is written. See [`Work::look`].
-    pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) {
+    pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let wire = self.wire;
-        self.deref_mut().look(wire, now, cx);
+        self.deref_mut().look(wire, now, cx)
+    }
+
+    /// A turn without its read, right after a look. See [`Work::push`].
+    pub(crate) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> super::Turned {
+        let wire = self.wire;
+        self.deref_mut().push(wire, now, cx)
     }
 
     /// Sets the alarm to the next deadline.
@@ -312,13 +318,15 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let Some(mut work) = self.work.take() else { return };
         let (wire, state) = (self.wire, work.engine.state());
-        let changed = std::mem::replace(&mut work.published, state) != state;
-        let shed = std::mem::take(&mut work.shed);
+        let changed = work.published != state;
+        work.published = state;
+        let closed = changed && state == State::Closed;
+        let watched = changed && wire.watched.load(Ordering::SeqCst);
         let attend = work.driver == Driver::Caller && work.needs_attendant();
-        if !changed && !attend && shed.is_empty() {
+        if !closed && !watched && !attend && work.shed.is_empty() {
             return;
         }
-        let closed = changed && state == State::Closed;
+        let shed = std::mem::take(&mut work.shed);
         let report = closed.then(|| {
             let mut report = work.engine.report(rt::now(), wire.id);
             report.origin.clone_from(&wire.origin);
@@ -331,7 +339,7 @@ impl Drop for Locked<'_> {
         drop(departure);
 
         let mut wake = Vec::new();
-        if closed || (changed && wire.watched.load(Ordering::SeqCst)) {
+        if closed || watched {
             let mut orders = wire.orders();
             wake.append(&mut orders.watchers);
             wire.watched.store(false, Ordering::SeqCst);

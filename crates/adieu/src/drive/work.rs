@@ -123,13 +123,26 @@ impl Work {
         Error::closed(reason, wire.id())
     }
 
-    /// One turn: clock, write, read, orders. `Progress` while there may be more to do at once.
+    /// One turn: clock, read, write, orders. `Progress` while there may be more to do at once.
+    ///
+    /// The read comes first: what a read that would wait has registered stands while the rest is written, so that
+    /// an exchange costs one look at the transport for each time that it is woken.
     pub(super) fn turn(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
-        self.engine.handle_timeout(now);
-        self.write(now, cx);
         let read = self.read(now, cx);
-        let acted = self.act(wire, now, cx);
-        if read == Turned::Parked && acted == Turned::Parked { Turned::Parked } else { Turned::Progress }
+        match self.push(wire, now, cx) {
+            Turned::Parked => read,
+            Turned::Progress => Turned::Progress,
+        }
+    }
+
+    /// A turn without its read, right after a look.
+    pub(super) fn push(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
+        // Deadlines lie ahead of the alarm, never before it.
+        if self.alarm.is_due(now) {
+            self.engine.handle_timeout(now);
+        }
+        self.write(now, cx);
+        self.act(wire, now, cx)
     }
 
     /// Turns until nothing more can be done, for a connection without a caller.
@@ -266,19 +279,19 @@ impl Work {
     }
 
     /// Looks once before a request is written: bytes or an end that came while the connection was idle. Readiness
-    /// first, which costs no system call; after a pause a real look.
-    pub(super) fn look(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) {
+    /// first, which costs no system call; after a pause a real look too. `Pending`: something came that the
+    /// runtime has not been told of yet.
+    pub(super) fn look(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(io) = &self.io else { return Poll::Ready(()) };
         let idle = now.saturating_duration_since(self.engine.life().since());
-        let Some(io) = &self.io else { return };
-        // A fresh connection has had no time to go stale, and its first readiness costs a system call.
-        if self.engine.exchange() == 0 && idle < PEEK_AFTER {
-            return;
+        let peek = if idle >= PEEK_AFTER { io.peek() } else { Peek::Unknown };
+        while self.engine.state() == State::Idle {
+            if self.read(now, cx) == Turned::Parked {
+                return if peek == Peek::Something { Poll::Pending } else { Poll::Ready(()) };
+            }
         }
-        if idle >= PEEK_AFTER && io.peek() == Peek::Nothing {
-            return;
-        }
-        while self.engine.state() == State::Idle && self.read(now, cx) == Turned::Progress {}
         self.act(wire, now, cx);
+        Poll::Ready(())
     }
 
     /// Begins to watch for the end of an idle connection when its time has come: from then on its transport

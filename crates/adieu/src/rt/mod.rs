@@ -62,6 +62,11 @@ impl Alarm {
         }
     }
 
+    /// Whether it went off, or was never set.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| at <= now)
+    }
+
     /// Takes the alarm away.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
