@@ -152,7 +152,7 @@ fn parse_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
 }
 
 /// Writes the line that opens a chunk of `size` bytes (not zero: that would end the body).
-pub fn open_chunk(size: usize, out: &mut BytesMut) {
+pub fn open_chunk(size: usize, out: &mut Vec<u8>) {
     debug_assert!(size > 0, "an empty chunk is the last one");
     let digits = (usize::BITS - size.leading_zeros()).div_ceil(4);
     for place in (0..digits).rev() {
@@ -162,7 +162,7 @@ pub fn open_chunk(size: usize, out: &mut BytesMut) {
 }
 
 /// Writes the last chunk and the trailer section.
-pub fn end_body(trailers: Option<&HeaderMap>, out: &mut BytesMut) {
+pub fn end_body(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
         out.extend_from_slice(name.as_str().as_bytes());
@@ -180,11 +180,11 @@ pub const CHUNK_END: &[u8] = b"\r\n";
 mod tests {
     use super::*;
 
-    /// Decodes `input` handed over in pieces cut at `cuts`; the body, its trailers, and what is left over.
-    fn decode(
-        input: &[u8],
-        cuts: &[usize],
-    ) -> Result<Option<(Vec<u8>, Option<HeaderMap>, usize)>, Malformed> {
+    /// The body, its trailers, and how much is left over.
+    type Decoded = (Vec<u8>, Option<HeaderMap>, usize);
+
+    /// Decodes `input` handed over in pieces cut at `cuts`.
+    fn decode(input: &[u8], cuts: &[usize]) -> Result<Option<Decoded>, Malformed> {
         let (mut decoder, mut buffer, mut body) = (Decoder::default(), BytesMut::new(), Vec::new());
         let mut from = 0;
         for to in cuts.iter().copied().chain([input.len()]) {
@@ -252,11 +252,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for size in [1, 9, 10, 15, 16, 255, 256, 4095, 65_536, 1 << 20] {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             open_chunk(size, &mut out);
             assert_eq!(out, format!("{size:x}\r\n").as_bytes());
         }
-        let mut out = BytesMut::from(&b"1\r\nA\r\n"[..]);
+        let mut out = b"1\r\nA\r\n".to_vec();
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", http::HeaderValue::from_static("1"));
         end_body(Some(&trailers), &mut out);

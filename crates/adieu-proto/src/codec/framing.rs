@@ -1,6 +1,5 @@
 //! Where a response body ends: RFC 9112 section 6.3, rule by rule.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::Malformed;
@@ -90,30 +89,13 @@ enum Coding {
 }
 
 impl Notes {
-    /// Notes one field.
-    pub fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
-        match name {
-            name if name == CONTENT_LENGTH => self.length.note(value),
-            name if name == TRANSFER_ENCODING => self.coding.note(value),
-            name if name == CONNECTION => {
-                for token in list(value) {
-                    if token.eq_ignore_ascii_case(b"close") {
-                        self.persistence = Persistence::Close;
-                    } else if token.eq_ignore_ascii_case(b"keep-alive")
-                        && self.persistence == Persistence::Silent
-                    {
-                        self.persistence = Persistence::KeepAlive;
-                    }
-                }
-            }
-            name if name == CONTENT_TYPE => {
-                let silent = [&b"text/event-stream"[..], b"application/grpc"].iter().any(|kind| {
-                    value.as_bytes().get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
-                });
-                if silent {
-                    self.rhythm = Rhythm::Silent;
-                }
-            }
+    /// Notes one field. By the length of its name first: most fields say nothing here.
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            10 if is(name, b"Connection", b"connection") => self.persistence.note(value),
+            12 if is(name, b"Content-Type", b"content-type") => self.rhythm.note(value),
+            14 if is(name, b"Content-Length", b"content-length") => self.length.note(value),
+            17 if is(name, b"Transfer-Encoding", b"transfer-encoding") => self.coding.note(value),
             _ => {}
         }
     }
@@ -122,7 +104,7 @@ impl Notes {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut notes = Self::default();
-        headers.iter().for_each(|(name, value)| notes.note(name, value));
+        headers.iter().for_each(|(name, value)| notes.note(name.as_str().as_bytes(), value.as_bytes()));
         notes
     }
 
@@ -133,6 +115,12 @@ impl Notes {
             Length::Known(length) => Ok(Some(length)),
             Length::Bad(what) => Err(Malformed::Head(what)),
         }
+    }
+
+    /// Whether there is a Content-Length field.
+    #[must_use]
+    pub fn names_length(&self) -> bool {
+        self.length != Length::None
     }
 
     /// The framing of the response to a request with `method`, whose head these notes are of.
@@ -175,8 +163,50 @@ impl Notes {
     }
 }
 
+impl Persistence {
+    fn note(&mut self, value: &[u8]) {
+        if value == b"keep-alive" && *self == Self::Silent {
+            *self = Self::KeepAlive;
+            return;
+        }
+        for token in list(value) {
+            match token.len() {
+                5 if is(token, b"close", b"Close") => *self = Self::Close,
+                10 if is(token, b"keep-alive", b"Keep-Alive") && *self == Self::Silent => {
+                    *self = Self::KeepAlive
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Rhythm {
+    fn note(&mut self, value: &[u8]) {
+        let starts = |kind: &[u8]| value.get(..kind.len()).is_some_and(|v| v.eq_ignore_ascii_case(kind));
+        // Told apart by a byte that other types of the same start do not share.
+        let silent = match value.first() {
+            Some(b't' | b'T') => matches!(value.get(5), Some(b'e' | b'E')) && starts(b"text/event-stream"),
+            Some(b'a' | b'A') => matches!(value.get(12), Some(b'g' | b'G')) && starts(b"application/grpc"),
+            _ => false,
+        };
+        if silent {
+            *self = Self::Silent;
+        }
+    }
+}
+
+/// Whether a name is this one, whatever its case; its two usual spellings cost one comparison each.
+fn is<const N: usize>(name: &[u8], usual: &[u8; N], other: &[u8; N]) -> bool {
+    name == usual || name == other || name.eq_ignore_ascii_case(usual)
+}
+
 impl Length {
-    fn note(&mut self, value: &HeaderValue) {
+    fn note(&mut self, value: &[u8]) {
+        if let (Self::None, Some(number)) = (*self, digits(value)) {
+            *self = Self::Known(number);
+            return;
+        }
         for number in list(value) {
             *self = match (*self, digits(number)) {
                 (Self::Bad(what), _) => Self::Bad(what),
@@ -191,7 +221,7 @@ impl Length {
 }
 
 impl Coding {
-    fn note(&mut self, value: &HeaderValue) {
+    fn note(&mut self, value: &[u8]) {
         for coding in list(value) {
             let name = coding.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
             *self = match *self {
@@ -209,27 +239,41 @@ impl Coding {
     }
 }
 
-/// Whether a list field (`Connection`, `Expect`) has this token, whatever its case.
-#[must_use]
-pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().flat_map(list).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// The items of a list field.
-fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii)
+/// The items of a list field (`Connection`, `Expect`).
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest?;
+        let item = match value.contains(&b',') {
+            false => rest.take()?,
+            true => {
+                let at = value.iter().position(|&b| b == b',')?;
+                rest = Some(&value[at + 1..]);
+                &value[..at]
+            }
+        };
+        Some(item.trim_ascii())
+    })
 }
 
 fn digits(bytes: &[u8]) -> Option<u64> {
-    if bytes.is_empty() {
+    // Nineteen digits fit whatever they are; a twentieth has to be looked at.
+    if bytes.is_empty() || bytes.len() > 20 {
         return None;
     }
-    bytes.iter().try_fold(0u64, |number, &byte| {
+    let (most, last) = bytes.split_at(bytes.len().min(19));
+    let mut number = 0u64;
+    for &byte in most {
         if !byte.is_ascii_digit() {
             return None;
         }
-        number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
-    })
+        number = number * 10 + u64::from(byte - b'0');
+    }
+    match last {
+        [] => Some(number),
+        [byte] if byte.is_ascii_digit() => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -297,6 +341,8 @@ mod tests {
             |value| framing(Method::GET, 200, &[("content-length", value)]).map(|(framing, _)| framing);
         assert_eq!(length("42"), Ok(Framing::Length(42)));
         assert_eq!(length("42, 42"), Ok(Framing::Length(42)));
+        assert_eq!(length("18446744073709551615"), Ok(Framing::Length(u64::MAX)));
+        assert_eq!(length("00000000000000000042"), Ok(Framing::Length(42)));
         for bad in ["42, 43", "-1", "+1", "0x1", "", "1 2", "18446744073709551616", "4e1"] {
             assert!(length(bad).is_err(), "{bad}");
         }

@@ -1,10 +1,9 @@
 //! A request head to bytes, and how its body will be framed.
 
-use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Uri, Version, request};
 
-use super::framing::{Notes, has_token};
+use super::framing::{Notes, Persistence, list};
 
 /// How a request body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,92 +56,118 @@ impl Asked {
 }
 
 /// Whether a head asks for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a wish is there or not")]
 pub enum Wish {
     /// It does.
     Yes,
     /// It does not.
+    #[default]
     No,
 }
 
 /// Writes the head of a request whose body announced `length` bytes (`None`: not known).
 ///
 /// An absolute target becomes origin-form and gives the `Host` field, unless one is there. CONNECT keeps its
-/// authority, `OPTIONS *` its asterisk.
-pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut BytesMut) -> Result<Asked, Unsendable> {
+/// authority, `OPTIONS *` its asterisk. After an error what was written is to be thrown away.
+pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut Vec<u8>) -> Result<Asked, Unsendable> {
     if head.version != Version::HTTP_11 && head.version != Version::HTTP_10 {
         return Err(Unsendable::Version);
     }
-    let body = body_framing(head, length)?;
     let is_connect = head.method == Method::CONNECT;
     let authority = host_of(&head.uri);
-    let has_host = head.headers.contains_key(HOST);
     if is_connect && authority.is_none() {
         return Err(Unsendable::NoAuthority);
     }
-    if !has_host && authority.is_none() && head.version == Version::HTTP_11 {
-        return Err(Unsendable::NoHost);
-    }
-
     out.reserve(256);
-    put(out, &[head.method.as_str().as_bytes(), b" "]);
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
     match (is_connect, head.uri.path_and_query()) {
-        (true, _) => put(out, &[authority.unwrap_or_default().as_bytes()]),
-        (false, Some(target)) => put(out, &[target.as_str().as_bytes()]),
-        (false, None) => put(out, &[b"/"]),
+        (true, _) => out.extend_from_slice(authority.unwrap_or_default().as_bytes()),
+        (false, Some(target)) => out.extend_from_slice(target.as_str().as_bytes()),
+        (false, None) => out.push(b'/'),
     }
-    put(out, &[if head.version == Version::HTTP_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" }]);
-    if let (false, Some(host)) = (has_host, authority) {
-        put(out, &[b"host: ", host.as_bytes(), b"\r\n"]);
-    }
+    out.extend_from_slice(if head.version == Version::HTTP_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
+
+    let mut notes = RequestNotes::default();
     for (name, value) in &head.headers {
-        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        notes.note(name, value);
+        put_field(out, name, value);
     }
-    match body {
-        BodyFraming::Length(length) if !head.headers.contains_key(CONTENT_LENGTH) => {
-            put(out, &[b"content-length: "]);
-            put_decimal(out, length);
-            put(out, &[b"\r\n"]);
-        }
-        BodyFraming::Chunked if !head.headers.contains_key(TRANSFER_ENCODING) => {
-            put(out, &[b"transfer-encoding: chunked\r\n"]);
-        }
+    match (notes.host, authority) {
+        (Wish::No, Some(host)) => put_field(out, b"host", host.as_bytes()),
+        (Wish::No, None) if head.version == Version::HTTP_11 => return Err(Unsendable::NoHost),
         _ => {}
     }
-    put(out, &[b"\r\n"]);
-    Ok(asked(head, body))
-}
-
-fn asked(head: &request::Parts, body: BodyFraming) -> Asked {
-    let wish = |yes: bool| if yes { Wish::Yes } else { Wish::No };
-    let connection = head.headers.contains_key(CONNECTION);
-    let token = |token| connection && has_token(&head.headers, &CONNECTION, token);
-    Asked {
+    let body = body_framing(head, &notes, length)?;
+    match body {
+        BodyFraming::Length(length) if !notes.framing.names_length() => {
+            out.extend_from_slice(b"content-length: ");
+            put_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        BodyFraming::Chunked if notes.codings == 0 => put_field(out, b"transfer-encoding", b"chunked"),
+        _ => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(Asked {
         body,
         // RFC 9110 10.1.1: not without a body, and HTTP/1.0 does not know it.
-        expect_continue: wish(
-            head.version == Version::HTTP_11
-                && !matches!(body, BodyFraming::None | BodyFraming::Length(0))
-                && head.headers.contains_key(EXPECT)
-                && has_token(&head.headers, &EXPECT, "100-continue"),
-        ),
-        close: wish(token("close")),
-        upgrade: wish(head.method == Method::CONNECT || token("upgrade")),
+        expect_continue: match body {
+            BodyFraming::None | BodyFraming::Length(0) => Wish::No,
+            _ if head.version < Version::HTTP_11 => Wish::No,
+            _ => notes.expect_continue,
+        },
+        close: if notes.framing.persistence == Persistence::Close { Wish::Yes } else { Wish::No },
+        upgrade: if is_connect { Wish::Yes } else { notes.upgrade },
+    })
+}
+
+/// What the fields of a request say, noted as they are written.
+#[derive(Default)]
+struct RequestNotes {
+    framing: Notes,
+    host: Wish,
+    expect_continue: Wish,
+    upgrade: Wish,
+    codings: usize,
+    /// How many Transfer-Encoding fields there are that are not just `chunked`.
+    odd_codings: usize,
+}
+
+impl RequestNotes {
+    /// Notes one field; its name is in lower case.
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        let has = |token: &[u8]| list(value).any(|item| item.eq_ignore_ascii_case(token));
+        match name.len() {
+            4 if name == b"host" => self.host = Wish::Yes,
+            6 if name == b"expect" && has(b"100-continue") => self.expect_continue = Wish::Yes,
+            10 if name == b"connection" => {
+                self.framing.note(name, value);
+                if has(b"upgrade") {
+                    self.upgrade = Wish::Yes;
+                }
+            }
+            14 if name == b"content-length" => self.framing.note(name, value),
+            17 if name == b"transfer-encoding" => {
+                self.codings += 1;
+                self.odd_codings += usize::from(!value.eq_ignore_ascii_case(b"chunked"));
+            }
+            _ => {}
+        }
     }
 }
 
 /// RFC 9112 section 6: a length where it is known, chunked where it is not.
-fn body_framing(head: &request::Parts, length: Option<u64>) -> Result<BodyFraming, Unsendable> {
-    let named = if head.headers.contains_key(CONTENT_LENGTH) {
-        Notes::of(&head.headers).content_length().map_err(|_| Unsendable::WrongLength)?
-    } else {
-        None
-    };
-    if head.headers.contains_key(TRANSFER_ENCODING) {
-        let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
-        let only_chunked =
-            codings.next().is_some_and(|v| v.eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
+fn body_framing(
+    head: &request::Parts,
+    notes: &RequestNotes,
+    length: Option<u64>,
+) -> Result<BodyFraming, Unsendable> {
+    let named = notes.framing.content_length().map_err(|_| Unsendable::WrongLength)?;
+    if notes.codings > 0 {
+        let only_chunked = notes.codings == 1 && notes.odd_codings == 0;
         return match named {
             None if only_chunked && head.version == Version::HTTP_11 => Ok(BodyFraming::Chunked),
             _ => Err(Unsendable::WrongCoding),
@@ -182,13 +207,14 @@ pub fn sendable_trailers(trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-fn put(out: &mut BytesMut, parts: &[&[u8]]) {
-    for part in parts {
-        out.extend_from_slice(part);
-    }
+fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn put_decimal(out: &mut BytesMut, mut number: u64) {
+fn put_decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -209,9 +235,9 @@ mod tests {
 
     fn encoded(request: request::Builder, length: Option<u64>) -> Result<(String, Asked), Unsendable> {
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let asked = encode(&head, length, &mut out)?;
-        Ok((String::from_utf8(out.to_vec()).unwrap(), asked))
+        Ok((String::from_utf8(out).unwrap(), asked))
     }
 
     #[test]

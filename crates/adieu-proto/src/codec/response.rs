@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
 use super::Malformed;
 use super::framing::Notes;
@@ -155,14 +155,37 @@ fn parse<'b>(
 fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes) -> Result<HeaderMap, Malformed> {
     let mut map = HeaderMap::with_capacity(spans.len());
     for span in spans {
-        let name = HeaderName::from_bytes(&bytes[span.name.0..span.name.1])
-            .map_err(|_| Malformed::Head("a field name that is no token"))?;
+        let name = &bytes[span.name.0..span.name.1];
+        notes.note(name, &bytes[span.value.0..span.value.1]);
+        let name = match usual(name) {
+            Some(name) => name,
+            None => {
+                HeaderName::from_bytes(name).map_err(|_| Malformed::Head("a field name that is no token"))?
+            }
+        };
         let value = HeaderValue::from_maybe_shared(bytes.slice(span.value.0..span.value.1))
             .map_err(|_| Malformed::Head("a field value with control bytes"))?;
-        notes.note(&name, &value);
         map.append(name, value);
     }
     Ok(map)
+}
+
+/// The names that most responses have, in their usual spelling: one comparison instead of a look-up.
+fn usual(name: &[u8]) -> Option<HeaderName> {
+    Some(match name.len() {
+        4 if name == b"Date" || name == b"date" => header::DATE,
+        4 if name == b"ETag" || name == b"etag" => header::ETAG,
+        4 if name == b"Vary" || name == b"vary" => header::VARY,
+        6 if name == b"Server" || name == b"server" => header::SERVER,
+        10 if name == b"Connection" || name == b"connection" => header::CONNECTION,
+        12 if name == b"Content-Type" || name == b"content-type" => header::CONTENT_TYPE,
+        13 if name == b"Cache-Control" || name == b"cache-control" => header::CACHE_CONTROL,
+        13 if name == b"Last-Modified" || name == b"last-modified" => header::LAST_MODIFIED,
+        13 if name == b"Accept-Ranges" || name == b"accept-ranges" => header::ACCEPT_RANGES,
+        14 if name == b"Content-Length" || name == b"content-length" => header::CONTENT_LENGTH,
+        17 if name == b"Transfer-Encoding" || name == b"transfer-encoding" => header::TRANSFER_ENCODING,
+        _ => return None,
+    })
 }
 
 impl Span {

@@ -1,7 +1,7 @@
 //! The HTTP/1.1 engine: one connection's two halves, life, clocks and books.
 
 use std::io::{ErrorKind, IoSlice};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Response, StatusCode, Version, request};
@@ -313,6 +313,18 @@ impl Engine {
         }
     }
 
+    /// Whether [`poll_event`](Self::poll_event) could give something: bytes to look at, an end, a failure.
+    #[must_use]
+    pub fn may_have_news(&self) -> bool {
+        !self.receive.buffer().is_empty() || self.read_end().is_some() || !self.is_running()
+    }
+
+    /// No wait of an exchange that somebody reads runs out sooner than this after it began.
+    #[must_use]
+    pub fn shortest_wait(&self) -> Option<Duration> {
+        self.config.timeouts.shortest()
+    }
+
     // Facts.
 
     /// The transport took so many bytes of [`slices`](Self::slices).
@@ -472,21 +484,17 @@ impl Engine {
         }
         let staging = self.send.staging();
         let asked = request_codec::encode(head, length, staging).map_err(|unsendable| {
-            self.send.staging().clear();
+            staging.clear();
             NotOpen::Unsendable(unsendable)
         })?;
+        let bytes = staging.len() as u64;
         let reused = if self.life.exchanges().0 > 0 { Use::Reused } else { Use::Fresh };
         self.exchange = Exchange {
             number: self.exchange.number + 1,
             method: head.method.clone(),
             version: head.version,
             asked,
-            facts: Facts {
-                head: self.send.staging().len() as u64,
-                handed_before: self.bytes_sent,
-                reused,
-                ..Facts::default()
-            },
+            facts: Facts { head: bytes, handed_before: self.bytes_sent, reused, ..Facts::default() },
             progress: Progress::Running,
             reader: Reader::Present,
             rhythm: Rhythm::Steady,
@@ -765,7 +773,9 @@ impl Engine {
         if !self.is_running() {
             return;
         }
-        self.life.handle(now, Input::RequestSent);
+        if self.life.state() == State::HalfClosing {
+            self.life.handle(now, Input::RequestSent);
+        }
         match self.receive.place() {
             Place::Head => self.clocks.head = Some(now),
             Place::Done => self.exchange_is_over(now),

@@ -10,7 +10,7 @@
 
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 
 use crate::codec::chunked;
@@ -21,7 +21,9 @@ use crate::codec::request::BodyFraming;
 pub(super) struct SendHalf {
     state: Sending,
     /// Heads, chunk lines and small bodies, copied.
-    staged: BytesMut,
+    staged: Vec<u8>,
+    /// How much of `staged` the transport took.
+    taken: usize,
     /// A larger piece of a body, as the caller gave it; it follows `staged`.
     piece: Bytes,
     /// What follows `piece`.
@@ -60,7 +62,7 @@ const COPY_BELOW: usize = 1024;
 
 impl SendHalf {
     /// Where a head is to be written, before [`begin`](Self::begin).
-    pub(super) fn staging(&mut self) -> &mut BytesMut {
+    pub(super) fn staging(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.is_flushed() && self.state == Sending::Idle, "a head in the middle of a request");
         &mut self.staged
     }
@@ -178,28 +180,30 @@ impl SendHalf {
 
     /// What the transport shall take next, in order. Empty ones are left out by their length.
     pub(super) fn slices(&self) -> [IoSlice<'_>; 3] {
-        [IoSlice::new(&self.staged), IoSlice::new(&self.piece), IoSlice::new(self.after)]
+        [IoSlice::new(&self.staged[self.taken..]), IoSlice::new(&self.piece), IoSlice::new(self.after)]
     }
 
     /// The transport took so many bytes.
     pub(super) fn advance(&mut self, mut taken: usize) {
-        let staged = taken.min(self.staged.len());
-        if staged == self.staged.len() {
+        let staged = taken.min(self.staged.len() - self.taken);
+        self.taken += staged;
+        if self.taken == self.staged.len() {
             self.staged.clear();
-        } else {
-            self.staged.advance(staged);
+            self.taken = 0;
         }
         taken -= staged;
-        let piece = taken.min(self.piece.len());
-        self.piece.advance(piece);
-        taken -= piece;
-        self.after = &self.after[taken.min(self.after.len())..];
+        if taken > 0 {
+            let piece = taken.min(self.piece.len());
+            self.piece.advance(piece);
+            taken -= piece;
+            self.after = &self.after[taken.min(self.after.len())..];
+        }
     }
 
     /// Lets go of memory that an idle connection does not need.
     pub(super) fn shrink(&mut self) {
         if self.is_flushed() {
-            self.staged = BytesMut::new();
+            self.staged = Vec::new();
         }
     }
 }

@@ -137,7 +137,7 @@ impl Lifecycle {
 
     pub(super) fn spent(&self, now: Instant) -> Spent {
         let mut spent = self.spent;
-        spent.add(self.state, now.saturating_duration_since(self.since));
+        spent.add(self.state, self.since, now);
         spent
     }
 
@@ -145,7 +145,7 @@ impl Lifecycle {
     pub fn handle(&mut self, now: Instant, input: Input) {
         let Some((state, actions)) = next(self.state, input) else { return };
         if state != self.state {
-            self.spent.add(self.state, now.saturating_duration_since(self.since));
+            self.spent.add(self.state, self.since, now);
             self.note_end(input, state);
             if (self.state, state) == (State::HalfClosed, State::Lingering) {
                 // The response may have taken long after our FIN: the wait for theirs runs from its end.
@@ -359,14 +359,15 @@ impl Default for LifecycleLimits {
 }
 
 impl Spent {
-    fn add(&mut self, state: State, time: Duration) {
-        match state {
+    fn add(&mut self, state: State, since: Instant, now: Instant) {
+        let spent = match state {
             State::Draining { .. } | State::HalfClosing | State::HalfClosed | State::Muted => {
-                self.draining += time
+                &mut self.draining
             }
-            State::Yielding | State::Closing { .. } => self.closing += time,
-            State::Lingering => self.lingering += time,
-            _ => {}
-        }
+            State::Yielding | State::Closing { .. } => &mut self.closing,
+            State::Lingering => &mut self.lingering,
+            _ => return,
+        };
+        *spent += now.saturating_duration_since(since);
     }
 }

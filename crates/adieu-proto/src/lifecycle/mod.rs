@@ -18,7 +18,7 @@ mod reason;
 mod report;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeouts;
 #[cfg(test)]
 mod walk;

@@ -29,10 +29,10 @@ impl Told {
     }
 
     fn with(limits: LifecycleLimits) -> Self {
-        let mut told = Self { life: Lifecycle::new(start(), limits), start: start() };
-        told.start = told.life.born();
-        told.life.handle(told.start, Input::Opened);
-        told
+        let start = start();
+        let mut life = Lifecycle::new(start, limits);
+        life.handle(start, Input::Opened);
+        Self { life, start }
     }
 
     fn busy() -> Self {

@@ -22,6 +22,18 @@ pub struct Timeouts {
     pub discard: Duration,
 }
 
+impl Timeouts {
+    /// The shortest wait of an exchange that somebody reads; `None`: none is limited. Whatever wait begins at some
+    /// moment cannot run out sooner than this after it.
+    #[must_use]
+    pub fn shortest(&self) -> Option<Duration> {
+        [self.write_stall, self.continue_wait, self.response_head, self.body_gap, self.exchange]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

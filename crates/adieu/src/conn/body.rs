@@ -80,6 +80,12 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = match &mut self.0 {
+            Kind::Empty => return Poll::Ready(None),
+            Kind::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
             Kind::Incoming(incoming) => return incoming.poll_frame(cx),
             Kind::Other(other) => {
                 let other = other.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -88,7 +94,6 @@ impl http_body::Body for Body {
             held => std::mem::take(held),
         };
         Poll::Ready(match frame {
-            Kind::Bytes(bytes) => Some(Ok(Frame::data(bytes))),
             Kind::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
             Kind::Pieces(mut pieces, trailers) => {
                 let piece = pieces.pop().unwrap_or_default();

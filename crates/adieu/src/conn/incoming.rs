@@ -117,7 +117,7 @@ impl Incoming {
             if turned == Turned::Parked || work.driver == Driver::Attendant {
                 work.engine.handle_reader_waiting(now);
                 work.read_by(cx.waker());
-                work.arm(now);
+                work.arm_soon_enough(now);
                 return Poll::Pending;
             }
             turned = work.turn(now, cx);
@@ -156,7 +156,7 @@ impl Incoming {
 /// The response was taken whole: the connection may be idle from now on.
 pub(super) fn settle(work: &mut Locked<'_>, now: std::time::Instant) {
     work.note_use(now);
-    work.arm(now);
+    work.arm_soon_enough(now);
 }
 
 impl Drop for Incoming {

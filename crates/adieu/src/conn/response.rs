@@ -120,7 +120,8 @@ impl Future for ResponseFuture {
                 Driver::Caller => work.turn(now, cx),
                 Driver::Attendant => Turned::Parked,
             };
-            match work.engine.poll_event(now) {
+            let event = if work.engine.may_have_news() { work.engine.poll_event(now) } else { None };
+            match event {
                 Some(Event::Interim(head)) => {
                     if let Some(tell) = &this.on_interim {
                         drop(work);
@@ -142,7 +143,7 @@ impl Future for ResponseFuture {
                 None => {
                     let attended = work.driver == Driver::Attendant && work.engine.wants_write();
                     work.read_by(cx.waker());
-                    work.arm(now);
+                    work.arm_soon_enough(now);
                     drop(work);
                     if attended {
                         wire.call_attendant();

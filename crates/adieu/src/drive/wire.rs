@@ -239,7 +239,7 @@ impl Wire {
 impl Locked<'_> {
     /// Carries out what `Drop` and `close` left.
     pub(crate) fn obey(&mut self, now: Instant) {
-        if !self.wire.pending.swap(false, Ordering::Acquire) {
+        if !self.wire.pending.load(Ordering::Acquire) || !self.wire.pending.swap(false, Ordering::Acquire) {
             return;
         }
         let mut orders = self.wire.orders();
@@ -270,6 +270,12 @@ impl Locked<'_> {
     pub(crate) fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> super::Turned {
         let wire = self.wire;
         self.deref_mut().turn(wire, now, cx)
+    }
+
+    /// The same, cheaply, after a caller's turn. See [`Work::arm_soon_enough`].
+    pub(crate) fn arm_soon_enough(&mut self, now: Instant) {
+        let wire = self.wire;
+        self.deref_mut().arm_soon_enough(now, &wire.runtime);
     }
 
     /// Looks at an idle connection before a request is written. See [`Work::look`].

@@ -31,6 +31,10 @@ pub(crate) struct Work {
     pub(super) published: State,
     flush: Flush,
     watch: IdleWatch,
+    /// From when on an idle connection gets a real look before it is used.
+    peek_from: Instant,
+    /// No wait that begins in a caller's turn runs out sooner than this after it.
+    shortest: Duration,
     alarm: Alarm,
     bell: Waker,
 }
@@ -90,6 +94,7 @@ const PASSES: usize = 32;
 impl Work {
     pub(super) fn new(now: Instant, io: Box<dyn Transport>, engine: Engine, bell: Waker) -> Self {
         let published = engine.state();
+        let shortest = engine.shortest_wait().map_or(WATCH_AFTER, |wait| wait.min(WATCH_AFTER));
         Self {
             engine,
             io: Some(io),
@@ -101,6 +106,8 @@ impl Work {
             published,
             flush: Flush::Done,
             watch: IdleWatch::At(now + WATCH_AFTER),
+            peek_from: now + PEEK_AFTER,
+            shortest,
             alarm: Alarm::default(),
             bell,
         }
@@ -283,8 +290,7 @@ impl Work {
     /// runtime has not been told of yet.
     pub(super) fn look(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Some(io) = &self.io else { return Poll::Ready(()) };
-        let idle = now.saturating_duration_since(self.engine.life().since());
-        let peek = if idle >= PEEK_AFTER { io.peek() } else { Peek::Unknown };
+        let peek = if now >= self.peek_from { io.peek() } else { Peek::Unknown };
         while self.engine.state() == State::Idle {
             if self.read(now, cx) == Turned::Parked {
                 return if peek == Peek::Something { Poll::Pending } else { Poll::Ready(()) };
@@ -310,6 +316,15 @@ impl Work {
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
         self.watch = IdleWatch::At(now + WATCH_AFTER);
+        self.peek_from = now + PEEK_AFTER;
+    }
+
+    /// Sees to it that the alarm goes off in time for whatever began to wait in this turn. Mostly it is set to a
+    /// moment that is soon enough for anything, and nothing needs to be computed.
+    pub(super) fn arm_soon_enough(&mut self, now: Instant, runtime: &Runtime) {
+        if !self.alarm.is_set_before(now, now + self.shortest) {
+            self.arm(now, runtime);
+        }
     }
 
     /// Sets the alarm to the next deadline.

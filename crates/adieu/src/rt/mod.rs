@@ -67,6 +67,11 @@ impl Alarm {
         self.at.is_none_or(|at| at <= now)
     }
 
+    /// Whether it will go off after `now`, and not after `at`.
+    pub(crate) fn is_set_before(&self, now: Instant, at: Instant) -> bool {
+        self.at.is_some_and(|set| now < set && set <= at)
+    }
+
     /// Takes the alarm away.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

@@ -1,0 +1,216 @@
+//! The flags of `adieu fetch`: curl's names where both programs have the thing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, ValueEnum};
+
+use super::later::LaterArgs;
+
+/// What stands on the command line; `Plan` is what follows from it.
+#[derive(Args)]
+pub(crate) struct FetchArgs {
+    /// What to fetch; without a scheme, http:// is put in front
+    #[arg(required = true, value_name = "URL")]
+    pub(super) urls: Vec<String>,
+
+    /// The method
+    #[arg(short = 'X', long = "request", value_name = "METHOD", help_heading = REQUEST)]
+    pub(super) method: Option<String>,
+    /// A header field; `Name:` leaves out one that is sent by default, `Name;` sends an empty one, @FILE reads lines
+    #[arg(short = 'H', long = "header", value_name = "LINE", allow_hyphen_values = true, help_heading = REQUEST)]
+    pub(super) headers: Vec<String>,
+    /// POSTs DATA, as a form; @FILE and @- read a file or standard input, without its newlines; several are joined by &
+    #[arg(short = 'd', long = "data", visible_alias = "data-ascii", value_name = "DATA", allow_hyphen_values = true, help_heading = REQUEST)]
+    pub(super) data: Vec<String>,
+    /// As --data, with newlines kept; a single @FILE is streamed
+    #[arg(long = "data-binary", value_name = "DATA", allow_hyphen_values = true, help_heading = REQUEST)]
+    pub(super) data_binary: Vec<String>,
+    /// PUTs FILE, streamed, to every URL; `-` is standard input, chunked. A URL that ends in / gets the file's name
+    #[arg(short = 'T', long = "upload-file", value_name = "FILE", conflicts_with_all = ["data", "data_binary", "head"], help_heading = REQUEST)]
+    pub(super) upload_file: Option<PathBuf>,
+    /// Sends HEAD and prints the response head
+    #[arg(short = 'I', long = "head", conflicts_with_all = ["data", "data_binary"], help_heading = REQUEST)]
+    pub(super) head: bool,
+    /// Basic credentials; they never follow a redirect to another origin
+    #[arg(short = 'u', long = "user", value_name = "USER:PASSWORD", allow_hyphen_values = true, help_heading = REQUEST)]
+    pub(super) user: Option<String>,
+    /// Speaks HTTP/1.0
+    #[arg(long = "http1.0", conflicts_with = "http11", help_heading = REQUEST)]
+    pub(super) http10: bool,
+    /// Speaks HTTP/1.1, as it does anyway
+    #[arg(long = "http1.1", help_heading = REQUEST)]
+    pub(super) http11: bool,
+
+    /// Puts the response head before the body
+    #[arg(short = 'i', long = "include", visible_alias = "show-headers", help_heading = RESPONSE)]
+    pub(super) include: bool,
+    /// Writes the body to FILE: the first -o is for the first URL, and so on; `-` is standard output
+    #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = RESPONSE)]
+    pub(super) outputs: Vec<PathBuf>,
+    /// Follows redirects: POST becomes GET on 301, 302 and 303 (also with -X), 307 and 308 keep all
+    #[arg(short = 'L', long = "location", help_heading = RESPONSE)]
+    pub(super) location: bool,
+    /// The most redirects to follow; -1 is no limit
+    #[arg(long = "max-redirs", value_name = "N", default_value_t = 50, allow_negative_numbers = true, help_heading = RESPONSE)]
+    pub(super) max_redirs: i64,
+    /// Fails with code 22, without the body, on a status of 400 or more
+    #[arg(short = 'f', long = "fail", help_heading = RESPONSE)]
+    pub(super) fail: bool,
+
+    /// Connects over IPv4 only
+    #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6", help_heading = CONNECTING)]
+    pub(super) ipv4: bool,
+    /// Connects over IPv6 only
+    #[arg(short = '6', long = "ipv6", help_heading = CONNECTING)]
+    pub(super) ipv6: bool,
+    /// Takes this address for a host and port
+    #[arg(long = "resolve", value_name = "HOST:PORT:ADDR[,ADDR]", help_heading = CONNECTING)]
+    pub(super) resolve: Vec<String>,
+    /// Connects to a Unix socket instead
+    #[arg(long = "unix-socket", value_name = "PATH", help_heading = CONNECTING)]
+    pub(super) unix_socket: Option<PathBuf>,
+    /// For resolving and connecting [default: 15 s and 10 s]
+    #[arg(long = "connect-timeout", value_name = "S", value_parser = seconds, help_heading = CONNECTING)]
+    pub(super) connect_timeout: Option<Duration>,
+    /// For each URL from beginning to end [default: none]
+    #[arg(short = 'm', long = "max-time", value_name = "S", value_parser = seconds, help_heading = CONNECTING)]
+    pub(super) max_time: Option<Duration>,
+
+    /// Fetches the list of URLs N times
+    #[arg(long = "repeat", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = QUEUE)]
+    pub(super) repeat: u64,
+    /// Pauses between requests, at random within the range
+    #[arg(long = "pause", value_name = "S[-S]", value_parser = pause, help_heading = QUEUE)]
+    pub(super) pause: Option<Pause>,
+    /// How many fetch at once; only 1 exists yet
+    #[arg(long = "parallel", value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = QUEUE)]
+    pub(super) parallel: u64,
+
+    /// How to close each connection at the end; see below
+    #[arg(long = "close", value_name = "MODE", value_enum, default_value_t = Close::Graceful, help_heading = CLOSING)]
+    pub(super) close: Close,
+    /// How long an exchange in flight may go on after --close half
+    #[arg(long = "drain", value_name = "S", default_value = "30", value_parser = seconds, help_heading = CLOSING)]
+    pub(super) drain: Duration,
+    /// How long to wait for the peer's end after our goodbye
+    #[arg(long = "linger", value_name = "S", default_value = "2", value_parser = seconds, help_heading = CLOSING)]
+    pub(super) linger: Duration,
+
+    /// Writes a JSON line for each request and each connection to FILE; `-` is standard error
+    #[arg(long = "report", value_name = "FILE", help_heading = TELLING)]
+    pub(super) report: Option<PathBuf>,
+    /// No progress bar, no error messages
+    #[arg(short = 's', long = "silent", help_heading = TELLING)]
+    pub(super) silent: bool,
+    /// Error messages also with -s
+    #[arg(short = 'S', long = "show-error", help_heading = TELLING)]
+    pub(super) show_error: bool,
+    /// Tells every step: connecting, heads, each state of a connection, its close report
+    #[arg(short = 'v', long = "verbose", help_heading = TELLING)]
+    pub(super) verbose: bool,
+
+    #[command(flatten)]
+    pub(super) later: LaterArgs,
+
+    /// All of --data and --data-binary, in the order of the command line.
+    #[arg(skip)]
+    pub(super) payload: Vec<Payload>,
+}
+
+/// One `--data` or `--data-binary`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// Newlines of files are left out.
+    Text(String),
+    /// As it is.
+    Binary(String),
+}
+
+/// `--close`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Close {
+    Graceful,
+    Half,
+    Now,
+    Abort,
+}
+
+/// `--pause`: from, to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pause {
+    from: Duration,
+    to: Duration,
+}
+
+impl FetchArgs {
+    /// Puts `--data` and `--data-binary` in the order of the command line, which two lists do not tell.
+    pub(crate) fn keep_order(&mut self, matches: &ArgMatches) {
+        let places = |name| matches.indices_of(name).into_iter().flatten();
+        let text = places("data").zip(self.data.drain(..).map(Payload::Text));
+        let mut payload: Vec<_> = text.collect();
+        payload.extend(places("data_binary").zip(self.data_binary.drain(..).map(Payload::Binary)));
+        payload.sort_by_key(|(place, _)| *place);
+        self.payload = payload.into_iter().map(|(_, payload)| payload).collect();
+    }
+}
+
+impl Pause {
+    /// One pause, at random within the range.
+    pub(super) fn draw(self) -> Duration {
+        self.from + (self.to - self.from).mul_f64(fastrand::f64())
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|_| "not a length of time".to_owned())
+}
+
+fn pause(text: &str) -> Result<Pause, String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to) = (seconds(from)?, seconds(to)?);
+    if from > to {
+        return Err("the second number is smaller than the first".to_owned());
+    }
+    Ok(Pause { from, to })
+}
+
+const REQUEST: &str = "The request";
+const RESPONSE: &str = "The response";
+const CONNECTING: &str = "Connecting";
+const QUEUE: &str = "The queue";
+const CLOSING: &str = "Closing";
+const TELLING: &str = "Telling";
+
+/// Stands at the end of `adieu fetch --help`.
+pub(crate) const AFTER_HELP: &str = "\
+Connections:
+  One connection an origin, kept and used again for every URL, redirect and repetition. One that is gone is
+  replaced. At the end each is closed as --close says and awaited; --report tells how each one ended, also those
+  that ended by themselves.
+
+  --close graceful  say goodbye (FIN), wait for the peer's within --linger
+  --close half      end our side (FIN) while the last exchange of each connection is still in flight: its request
+                    is finished, FIN is sent, the response is read. Servers may take that for a cancellation
+  --close now       as graceful: at the end nothing is in flight. Ctrl-C closes like this at any time
+  --close abort     reset (RST), say nothing
+
+  A URL that is cut short (-m, --fail, a broken pipe) is closed as now by itself: an unread rest closes the
+  connection, and a request that was cut short resets it.
+
+Report lines:
+  {\"type\":\"request\",n,method,url,ok,status,error,fate,connection,reused,replays,ms}   each redirect is a line
+  {\"type\":\"connection\",id,origin,protocol,reason,began_by,ended,sent,received,...}    as each one ends
+
+Exit codes (several URLs: the last failure):
+   2 usage, or a file that cannot be opened    23 the response cannot be written    55 sending failed
+   3 URL that cannot be fetched                28 timeout                           56 receiving failed
+   6 host name without an address              47 too many redirects               130 Ctrl-C
+   7 no connection                             52 not a byte of a response
+   8 bad response head
+  18 partial body
+  22 --fail, and a status of 400 or more
+
+Known, but not there yet: https, -k, --cacert, --cert, --key, -x, --compressed, --http2,
+  --http2-prior-knowledge, --trace, --replay other than never, --parallel above 1.";

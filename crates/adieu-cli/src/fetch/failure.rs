@@ -1,0 +1,88 @@
+//! What went wrong with a request: an exit code and one line.
+
+use std::error::Error as _;
+
+use adieu::{Error, ErrorKind, ExchangePhase};
+
+use crate::exit::Exit;
+
+/// Why a request failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(super) exit: Exit,
+    /// One line, without the exit code.
+    pub(super) what: String,
+    pub(super) fate: Fate,
+    pub(super) tell: Tell,
+}
+
+/// What is known of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Not a byte of it was written.
+    NotSent,
+    /// Something may have been.
+    Open,
+}
+
+/// Whether it is worth a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tell {
+    Aloud,
+    /// Whoever reads our output has left; that is how `| head` works.
+    No,
+}
+
+impl Failure {
+    /// A failure before anything was written.
+    pub(super) fn before(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), fate: Fate::NotSent, tell: Tell::Aloud }
+    }
+
+    /// A failure after something was written.
+    pub(super) fn after(exit: Exit, what: impl Into<String>) -> Self {
+        Self { fate: Fate::Open, ..Self::before(exit, what) }
+    }
+
+    /// A failure of the connection.
+    pub(super) fn of(error: &Error) -> Self {
+        let mut what = error.to_string();
+        if let Some(source) = error.source() {
+            what = format!("{what}: {source}");
+        }
+        let fate = if error.facts().is_none() { Fate::NotSent } else { Fate::Open };
+        Self { exit: exit_of(error), what, fate, tell: Tell::Aloud }
+    }
+
+    /// What came could not be written.
+    pub(super) fn write(error: &std::io::Error, whereto: &str) -> Self {
+        let tell = if error.kind() == std::io::ErrorKind::BrokenPipe { Tell::No } else { Tell::Aloud };
+        Self { tell, ..Self::after(Exit::WRITE, format!("writing to {whereto}: {error}")) }
+    }
+}
+
+/// curl's code for it.
+fn exit_of(error: &Error) -> Exit {
+    let sending = matches!(
+        error.phase(),
+        ExchangePhase::SendingHead | ExchangePhase::AwaitingContinue | ExchangePhase::SendingBody
+    );
+    let in_body = error.phase() == ExchangePhase::ReceivingBody;
+    match error.kind() {
+        ErrorKind::InvalidRequest => Exit::USAGE,
+        ErrorKind::NoResponse => Exit::NO_RESPONSE,
+        ErrorKind::HalfCloseRefused if in_body => Exit::PARTIAL,
+        ErrorKind::HalfCloseRefused => Exit::NO_RESPONSE,
+        ErrorKind::IncompleteBody => Exit::PARTIAL,
+        ErrorKind::BadResponse => Exit::BAD_RESPONSE,
+        ErrorKind::TooLarge if !in_body => Exit::BAD_RESPONSE,
+        ErrorKind::Timeout(_) => Exit::TIMEOUT,
+        ErrorKind::Reset | ErrorKind::Network if sending => Exit::SEND,
+        ErrorKind::IncompleteHead
+        | ErrorKind::BadBody
+        | ErrorKind::TooLarge
+        | ErrorKind::Reset
+        | ErrorKind::Network => Exit::RECEIVE,
+        _ => Exit::SEND,
+    }
+}

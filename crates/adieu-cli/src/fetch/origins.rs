@@ -1,0 +1,169 @@
+//! One connection an origin: kept, used again, replaced when it is gone, closed and awaited at the end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use adieu::conn::http1::{Builder, SendRequest};
+use adieu::conn::{Connection, Watch};
+use adieu::{CloseKind, CloseMode, CloseReport, ConnectionId, State, Use};
+use tokio::task::JoinSet;
+
+use super::failure::{Failure, Tell};
+use super::report::Report;
+use super::route::{Route, Socket};
+use super::target::Target;
+use super::voice::Voice;
+use crate::exit::Exit;
+
+/// The connections of a run.
+pub(super) struct Origins<'p> {
+    route: &'p Route,
+    close: CloseMode,
+    builder: Builder,
+    voice: Arc<Voice>,
+    report: Arc<Report>,
+    /// By origin, while nobody uses them.
+    kept: RefCell<HashMap<String, Hold>>,
+    /// All that are not gone.
+    handles: RefCell<Vec<Connection>>,
+    /// One a connection; each ends with its connection's report.
+    witnesses: RefCell<JoinSet<Result<(), Failure>>>,
+    doors: Cell<Doors>,
+}
+
+/// A connection in use.
+pub(super) struct Hold {
+    pub(super) sender: SendRequest,
+    pub(super) connection: Connection,
+    pub(super) used: Use,
+}
+
+/// Whether connections may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doors {
+    Open,
+    Shut,
+}
+
+impl<'p> Origins<'p> {
+    pub(super) fn new(route: &'p Route, close: CloseMode, voice: Arc<Voice>, report: Arc<Report>) -> Self {
+        let interim = voice.clone();
+        let builder =
+            Builder::new().linger(close.linger_limit()).on_interim(move |head| interim.response(head));
+        Self {
+            route,
+            close,
+            builder,
+            voice,
+            report,
+            kept: RefCell::default(),
+            handles: RefCell::default(),
+            witnesses: RefCell::default(),
+            doors: Cell::new(Doors::Open),
+        }
+    }
+
+    /// The kept connection of this origin, or a new one.
+    pub(super) async fn check_out(&self, target: &Target) -> Result<Hold, Failure> {
+        let kept = self.kept.borrow_mut().remove(&target.origin());
+        if let Some(mut hold) = kept {
+            match hold.sender.ready().await {
+                Ok(()) => return Ok(Hold { used: Use::Reused, ..hold }),
+                Err(error) => self.voice.step(error),
+            }
+        }
+        self.open(target).await
+    }
+
+    /// Keeps a connection for the next request; whether it can take one is seen then.
+    pub(super) fn check_in(&self, target: &Target, hold: Hold) {
+        self.kept.borrow_mut().insert(target.origin(), hold);
+    }
+
+    async fn open(&self, target: &Target) -> Result<Hold, Failure> {
+        if self.doors.get() == Doors::Shut {
+            return Err(Failure { tell: Tell::No, ..Failure::before(Exit::INTERRUPTED, "interrupted") });
+        }
+        let origin = target.origin();
+        let socket = self.route.dial(target, &self.voice).await?;
+        let builder = self.builder.clone().origin(&origin);
+        let opened = match socket {
+            Socket::Tcp(socket) => builder.handshake(socket).await,
+            #[cfg(unix)]
+            Socket::Unix(socket) => builder.handshake(socket).await,
+        };
+        let (sender, connection) = opened.map_err(|error| Failure::of(&error))?;
+        self.voice.connection(connection.id(), format_args!("connected to {origin}"));
+        let watch = self.voice.tells_steps().then(|| connection.watch());
+        let closed = connection.closed();
+        let (voice, report) = (self.voice.clone(), self.report.clone());
+        let mut witnesses = self.witnesses.borrow_mut();
+        witnesses.spawn(witness(connection.id(), watch, closed, voice, report));
+        while let Some(done) = witnesses.try_join_next() {
+            told(done)?;
+        }
+        let mut handles = self.handles.borrow_mut();
+        handles.retain(|connection| connection.report().is_none());
+        handles.push(connection.clone());
+        Ok(Hold { sender, connection, used: Use::Fresh })
+    }
+
+    /// With `--close half`, ends our side of a connection whose last exchange is in flight.
+    pub(super) fn end_our_side(&self, connection: &Connection) {
+        if self.close.kind() == CloseKind::Half {
+            drop(connection.close(self.close));
+        }
+    }
+
+    /// Closes all, beginning with this call, and opens none from now on; the future is done when all are gone.
+    pub(super) fn close_all(&self, mode: CloseMode) -> impl Future<Output = ()> + use<> {
+        self.doors.set(Doors::Shut);
+        let closings: Vec<_> =
+            self.handles.borrow().iter().map(|connection| connection.close(mode)).collect();
+        async move {
+            for closing in closings {
+                closing.await;
+            }
+        }
+    }
+
+    /// Waits until every report is written.
+    pub(super) async fn told(&self) -> Result<(), Failure> {
+        let mut witnesses = self.witnesses.take();
+        while let Some(done) = witnesses.join_next().await {
+            told(done)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells each state of a connection as it comes, and its report.
+async fn witness(
+    id: ConnectionId,
+    mut watch: Option<Watch>,
+    closed: impl Future<Output = CloseReport>,
+    voice: Arc<Voice>,
+    report: Arc<Report>,
+) -> Result<(), Failure> {
+    let mut closed = pin!(closed);
+    let ended = loop {
+        let Some(watch) = &mut watch else { break closed.await };
+        tokio::select! {
+            biased;
+            // Nothing comes after `Closed`.
+            state = watch.changed() => if state != State::Closed {
+                voice.connection(id, state);
+            },
+            ended = &mut closed => break ended,
+        }
+    };
+    voice.closed(&ended);
+    report.connection(&ended)
+}
+
+fn told(done: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {
+    done.unwrap_or_else(|error| Err(Failure::after(Exit::WRITE, format!("a report was lost: {error}"))))
+}

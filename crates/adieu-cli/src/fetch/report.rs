@@ -1,0 +1,102 @@
+//! `--report`: a JSON line for each request, and one for each connection that is gone.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use adieu::{CloseReport, ConnectionId};
+use serde::Serialize;
+
+use super::failure::{Failure, Fate};
+use crate::clock;
+use crate::exit::Exit;
+
+/// Where report lines go.
+pub(super) struct Report(Option<Mutex<Box<dyn Write + Send>>>);
+
+/// One line.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line<'a> {
+    Request(RequestLine<'a>),
+    Connection(&'a CloseReport),
+}
+
+/// How one request went.
+#[derive(Serialize)]
+pub(super) struct RequestLine<'a> {
+    /// The number of this request, from 1; a redirect is a request of its own.
+    n: u64,
+    method: &'a str,
+    url: &'a str,
+    /// The response came whole, and with `--fail` it was no error.
+    ok: bool,
+    status: Option<u16>,
+    error: Option<&'a str>,
+    fate: Option<&'static str>,
+    connection: Option<u64>,
+    reused: bool,
+    replays: u64,
+    ms: f64,
+}
+
+/// What is known of a request when it is over.
+pub(super) struct Ended<'a> {
+    pub(super) n: u64,
+    pub(super) method: &'a str,
+    pub(super) url: &'a str,
+    pub(super) status: Option<u16>,
+    pub(super) failure: Option<&'a Failure>,
+    pub(super) connection: Option<(ConnectionId, adieu::Use)>,
+    pub(super) took: Duration,
+}
+
+impl Report {
+    /// Opens `path`, `-` being standard error; without a path nothing is written.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self(None)) };
+        if path == Path::new("-") {
+            return Ok(Self(Some(Mutex::new(Box::new(io::stderr())))));
+        }
+        let file = File::create(path).map_err(|error| {
+            Failure::before(Exit::USAGE, format!("opening {} for the report: {error}", path.display()))
+        })?;
+        Ok(Self(Some(Mutex::new(Box::new(file)))))
+    }
+
+    pub(super) fn request(&self, ended: &Ended<'_>) -> Result<(), Failure> {
+        self.write(&Line::Request(RequestLine {
+            n: ended.n,
+            method: ended.method,
+            url: ended.url,
+            ok: ended.failure.is_none(),
+            status: ended.status,
+            error: ended.failure.map(|failure| failure.what.as_str()),
+            fate: ended.failure.and_then(|failure| match failure.fate {
+                Fate::NotSent => Some("not_sent"),
+                Fate::Open => None,
+            }),
+            connection: ended.connection.map(|(id, _)| id.number()),
+            reused: ended.connection.is_some_and(|(_, used)| used == adieu::Use::Reused),
+            replays: 0,
+            ms: clock::millis(ended.took),
+        }))
+    }
+
+    pub(super) fn connection(&self, report: &CloseReport) -> Result<(), Failure> {
+        self.write(&Line::Connection(report))
+    }
+
+    /// Each line in one piece, at once: whoever follows the file sees whole lines.
+    fn write(&self, line: &Line<'_>) -> Result<(), Failure> {
+        let Some(out) = &self.0 else { return Ok(()) };
+        let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut text| {
+            text.push(b'\n');
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            out.write_all(&text).and_then(|()| out.flush())
+        });
+        written.map_err(|error| Failure::write(&error, "the report"))
+    }
+}

@@ -1,0 +1,150 @@
+//! What a URL says: where to connect, and what to ask there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::Uri;
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::failure::Failure;
+use crate::exit::Exit;
+
+/// A URL that can be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    url: Url,
+    uri: Uri,
+}
+
+impl Target {
+    /// Reads a URL as typed: `example.com/a` means `http://example.com/a`.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        let text = text.trim();
+        let whole: Cow<'_, str> =
+            if text.contains("://") { text.into() } else { format!("http://{text}").into() };
+        Self::check(Url::parse(&whole).map_err(|error| bad(text, error))?)
+    }
+
+    /// Where a `Location` leads from here.
+    pub(super) fn join(&self, location: &str) -> Result<Self, Failure> {
+        Self::check(self.url.join(location).map_err(|error| bad(location, error))?)
+    }
+
+    fn check(mut url: Url) -> Result<Self, Failure> {
+        match url.scheme() {
+            "http" => {}
+            "https" => return Err(Failure::before(Exit::URL, format!("https does not exist yet: {url}"))),
+            other => return Err(bad(url.as_str(), format_args!("{other} is not spoken here"))),
+        }
+        url.set_fragment(None);
+        let uri = Self::bare(&url).as_str().parse().map_err(|error| bad(url.as_str(), error))?;
+        Ok(Self { url, uri })
+    }
+
+    /// Without credentials.
+    fn bare(url: &Url) -> Url {
+        let mut bare = url.clone();
+        // Neither fails on a URL that has a host.
+        let _unchanged = bare.set_username("").and_then(|()| bare.set_password(None));
+        bare
+    }
+
+    /// The same URL with `name` as its last segment, if it has none.
+    pub(super) fn with_file_name(&self, name: &str) -> Result<Self, Failure> {
+        let mut url = self.url.clone();
+        if let (true, Ok(mut segments)) = (url.path().ends_with('/'), url.path_segments_mut()) {
+            segments.pop_if_empty().push(name);
+        }
+        Self::check(url)
+    }
+
+    /// `http://example.com:8080`; connections are kept under this name.
+    pub(super) fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
+    /// The host, without brackets.
+    pub(super) fn host(&self) -> Cow<'_, str> {
+        match self.url.host() {
+            Some(Host::Domain(name)) => name.into(),
+            Some(Host::Ipv4(address)) => address.to_string().into(),
+            Some(Host::Ipv6(address)) => address.to_string().into(),
+            None => "".into(),
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or(80)
+    }
+
+    /// As the `Host` field has it.
+    pub(super) fn authority(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// The absolute target of a request.
+    pub(super) fn uri(&self) -> Uri {
+        self.uri.clone()
+    }
+
+    /// `user:password`, if the URL has them.
+    pub(super) fn credentials(&self) -> Option<Vec<u8>> {
+        let user = self.url.username();
+        if user.is_empty() && self.url.password().is_none() {
+            return None;
+        }
+        let mut credentials: Vec<u8> = percent_decode_str(user).collect();
+        credentials.push(b':');
+        credentials.extend(percent_decode_str(self.url.password().unwrap_or_default()));
+        Some(credentials)
+    }
+}
+
+/// Without credentials.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
+
+fn bad(url: &str, why: impl fmt::Display) -> Failure {
+    Failure::before(Exit::URL, format!("bad URL {url}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_scheme_is_http() {
+        let target = Target::parse("localhost:8080/a b?c#d").unwrap();
+        assert_eq!(target.to_string(), "http://localhost:8080/a%20b?c");
+        assert_eq!((target.origin().as_str(), target.port()), ("http://localhost:8080", 8080));
+        assert_eq!(Target::parse("[::1]:81").unwrap().host(), "::1");
+    }
+
+    #[test]
+    fn credentials_are_taken_out_of_it() {
+        let target = Target::parse("http://us%40er:pass@example.com/").unwrap();
+        assert_eq!(target.to_string(), "http://example.com/");
+        assert_eq!(target.credentials().unwrap(), b"us@er:pass");
+        assert_eq!(target.join("/b").unwrap().to_string(), "http://example.com/b");
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_code_3() {
+        for url in ["https://example.com", "ftp://example.com", "http://", "http://exa mple.com"] {
+            assert_eq!(Target::parse(url).unwrap_err().exit, Exit::URL, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_upload_to_a_folder_gets_the_name_of_its_file() {
+        let target = Target::parse("http://h/in/?q").unwrap();
+        assert_eq!(target.with_file_name("a b").unwrap().to_string(), "http://h/in/a%20b?q");
+        assert_eq!(Target::parse("h").unwrap().with_file_name("f").unwrap().to_string(), "http://h/f");
+        let named = Target::parse("http://h/in").unwrap();
+        assert_eq!(named.with_file_name("f").unwrap(), named);
+    }
+}

@@ -1,0 +1,12 @@
+//! The tests of `adieu` from outside, in one binary.
+//!
+//! Real sockets (`adieu_testkit::peer`) show what only a kernel can show, with short real limits. Everything that
+//! is about time runs on a paused clock over the in-memory transport (`support`).
+
+mod close_modes;
+mod dropping;
+mod hard_cases;
+mod many_closes;
+mod smoke;
+mod support;
+mod timeouts;
