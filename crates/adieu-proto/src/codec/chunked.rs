@@ -216,6 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn a_size_has_sixteen_digits_at_most() {
+        assert_eq!(
+            decode(b"000000000000000a\r\n0123456789\r\n0\r\n\r\n", &[]).unwrap().unwrap().0,
+            b"0123456789"
+        );
+        assert_eq!(decode(b"FFFFFFFFFFFFFFFF\r\nx", &[]), Ok(None));
+        assert!(decode(b"0000000000000000a\r\n", &[]).is_err());
+    }
+
+    #[test]
     fn what_two_parties_could_read_differently_is_refused() {
         for bad in [
             &b"\r\n"[..],

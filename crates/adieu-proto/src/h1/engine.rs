@@ -360,7 +360,7 @@ impl Engine {
         };
         if self.is_running() && self.receive.place() == Place::Done && self.send.is_cut() {
             // The response is whole and delivered: only the rest of an upload is lost.
-            return self.exchange_ends_cut(now, reason);
+            return self.exchange_ends_cut(now, Input::Abort, reason);
         }
         if !self.is_running() {
             return self.end(now, Input::WriteBroken, reason);
@@ -409,7 +409,8 @@ impl Engine {
             TransportEnd::Failed(_) => ReadEnd::Failed,
         };
         // With something left to take, the end waits its turn: everything readable is delivered first.
-        if !self.is_running() || self.receive.buffer().is_empty() {
+        let all_taken = self.receive.buffer().is_empty() || self.receive.place() == Place::Done;
+        if !self.is_running() || all_taken {
             self.nothing_more_is_taken(now);
         }
     }
@@ -434,6 +435,12 @@ impl Engine {
         if self.is_running() && in_body && self.exchange.rhythm == Rhythm::Steady {
             self.clocks.gap.get_or_insert(now);
         }
+    }
+
+    /// So many bytes of another protocol were carried, ours and the peer's.
+    pub fn handle_carried(&mut self, sent: usize, received: usize) {
+        self.bytes_sent += sent as u64;
+        self.bytes_received += received as u64;
     }
 
     /// The driver begins to carry out the goodbye: `linger` runs from now.
@@ -523,8 +530,6 @@ impl Engine {
         let ended = self.send.end(trailers.as_ref());
         if ended.is_err() {
             self.fail_body(now);
-        } else if self.is_running() && self.send.is_done() && self.send.is_flushed() {
-            self.request_is_out(now);
         }
         ended
     }
@@ -587,6 +592,13 @@ impl Engine {
     /// The holder of an upgraded connection ends our side; the peer's stays as it is.
     pub fn end_ours(&mut self, now: Instant) {
         self.life.handle(now, Input::EndOurs);
+    }
+
+    /// The holder of an upgraded connection lets go of it: what did not end on both sides is cut short.
+    pub fn drop_upgraded(&mut self, now: Instant) {
+        if matches!(self.life.state(), State::Upgraded { .. }) {
+            self.end(now, Input::CloseNow(Request::Cut), CloseReason::RequestCancelled);
+        }
     }
 
     // Outputs.
@@ -884,13 +896,15 @@ impl Engine {
         self.clocks.discard = None;
         if self.send.is_cut() || self.send.is_whole() {
             self.exchange_is_over(now);
+        } else {
+            self.nothing_more_is_taken(now);
         }
     }
 
     /// Both halves are at their end.
     fn exchange_is_over(&mut self, now: Instant) {
         if self.send.is_cut() {
-            return self.exchange_ends_cut(now, CloseReason::UploadStopped);
+            return self.exchange_ends_cut(now, Input::Abort, CloseReason::UploadStopped);
         }
         self.exchange.progress = Progress::None;
         self.clocks = Clocks::default();
@@ -904,10 +918,11 @@ impl Engine {
     }
 
     /// The response is whole, the request never will be.
-    fn exchange_ends_cut(&mut self, now: Instant, reason: CloseReason) {
+    fn exchange_ends_cut(&mut self, now: Instant, input: Input, reason: CloseReason) {
         self.exchange.progress = Progress::None;
         self.clocks = Clocks::default();
-        self.life.end_exchange_cut(now, reason);
+        self.send.cut();
+        self.life.end_exchange_cut(now, input, reason);
         self.nothing_more_is_taken(now);
     }
 
@@ -931,15 +946,23 @@ impl Engine {
             TransportEnd::Fin if running => CloseReason::PeerAskedClose,
             TransportEnd::Fin => CloseReason::PeerClosedIdle,
         };
+        if end == TransportEnd::Reset {
+            self.life.handle_heard(Signal::Rst);
+        }
         match end {
+            TransportEnd::Reset | TransportEnd::Failed(_) if running && !awaited => {
+                // As with a write that breaks: only the rest of an upload is lost.
+                self.exchange_ends_cut(now, Input::Broken, reason.clone());
+            }
             TransportEnd::Fin => {
                 self.life.handle_peer_end(now, Input::PeerDone(Vouched::Yes), Signal::Fin, reason.clone());
                 if awaited {
                     self.close_now(now, reason.clone());
                 }
             }
-            TransportEnd::Reset => self.life.handle_peer_end(now, Input::Broken, Signal::Rst, reason.clone()),
-            TransportEnd::Failed(_) => self.life.handle_end(now, Input::Broken, reason.clone()),
+            TransportEnd::Reset | TransportEnd::Failed(_) => {
+                self.life.handle_end(now, Input::Broken, reason.clone());
+            }
         }
         self.settle(now, reason);
     }

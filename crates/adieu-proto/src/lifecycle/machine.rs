@@ -188,6 +188,11 @@ impl Lifecycle {
         self.sent.insert(signal);
     }
 
+    /// Notes what the peer said, where that is not the fact to report.
+    pub fn handle_heard(&mut self, signal: Signal) {
+        self.received.insert(signal);
+    }
+
     /// Notes that the driver begins to carry out the goodbye: `linger` runs from now.
     pub fn handle_goodbye_begun(&mut self, now: Instant) {
         self.goodbye_begun.get_or_insert(now);
@@ -262,11 +267,12 @@ impl Lifecycle {
         }
     }
 
-    /// The last exchange ended, its response whole, but its request cut short: the peer must see a reset.
-    pub fn end_exchange_cut(&mut self, now: Instant, reason: CloseReason) {
+    /// The last exchange ended, its response whole, but its request cut short. `input` tells whether the peer can
+    /// still be shown that by a reset: `Abort`, or `Broken`.
+    pub fn end_exchange_cut(&mut self, now: Instant, input: Input, reason: CloseReason) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.done += 1;
-        self.handle_end(now, Input::Abort, reason);
+        self.handle_end(now, input, reason);
     }
 
     /// An exchange became an upgraded connection: it counts as done.

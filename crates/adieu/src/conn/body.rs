@@ -11,6 +11,7 @@ use http_body::{Frame, SizeHint};
 
 use super::incoming::{Early, Incoming};
 use super::request::uniform;
+use super::upgraded::Upgraded;
 use crate::drive::Upload;
 use crate::error::{BoxError, Error};
 
@@ -31,6 +32,8 @@ enum Kind {
     /// Several pieces, then perhaps trailers.
     Pieces(Early, Option<Box<HeaderMap>>),
     Incoming(Incoming),
+    /// None, but a connection that another protocol has.
+    Upgraded(Box<Upgraded>),
     /// The lock is never taken, only gone around: it makes any body `Sync`.
     Other(Mutex<Upload>),
 }
@@ -66,6 +69,23 @@ impl Body {
         })
     }
 
+    /// The connection itself, where the response switched protocols (101) or opened a tunnel (2xx to CONNECT).
+    /// Otherwise the body comes back.
+    ///
+    /// # Errors
+    ///
+    /// The body of any other response.
+    pub fn into_upgraded(self) -> Result<Upgraded, Self> {
+        match self.0 {
+            Kind::Upgraded(upgraded) => Ok(*upgraded),
+            other => Err(Self(other)),
+        }
+    }
+
+    pub(super) fn upgraded(upgraded: Upgraded) -> Self {
+        Self(Kind::Upgraded(Box::new(upgraded)))
+    }
+
     pub(super) fn incoming(incoming: Incoming) -> Self {
         Self(Kind::Incoming(incoming))
     }
@@ -80,7 +100,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = match &mut self.0 {
-            Kind::Empty => return Poll::Ready(None),
+            Kind::Empty | Kind::Upgraded(_) => return Poll::Ready(None),
             Kind::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.0 = Kind::Empty;
@@ -110,7 +130,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Upgraded(_) => true,
             Kind::Bytes(_) | Kind::Trailers(_) | Kind::Pieces(..) => false,
             Kind::Incoming(incoming) => incoming.is_end_stream(),
             // Nobody but a holder of `&mut self` could tell.
@@ -120,7 +140,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Empty | Kind::Trailers(_) => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Trailers(_) | Kind::Upgraded(_) => SizeHint::with_exact(0),
             Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Pieces(pieces, _) => SizeHint::with_exact(pieces.bytes()),
             Kind::Incoming(incoming) => incoming.size_hint(),
@@ -177,6 +197,7 @@ impl fmt::Debug for Body {
             Kind::Pieces(pieces, _) => debug.field(&format_args!("{} bytes", pieces.bytes())),
             Kind::Trailers(_) => debug.field(&"trailers"),
             Kind::Incoming(_) => debug.field(&"incoming"),
+            Kind::Upgraded(_) => debug.field(&"upgraded"),
             Kind::Other(_) => debug.field(&"streamed"),
         };
         debug.finish()

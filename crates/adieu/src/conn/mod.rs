@@ -9,5 +9,7 @@ pub mod http1;
 mod incoming;
 mod request;
 mod response;
+mod upgraded;
 
 pub use handle::{Closing, Connection, Watch};
+pub use upgraded::Upgraded;

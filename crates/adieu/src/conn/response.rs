@@ -13,6 +13,7 @@ use http::Response;
 use super::body::Body;
 use super::incoming::{Early, Incoming, settle};
 use super::request::Outgoing;
+use super::upgraded::Upgraded;
 use crate::drive::{Driver, Locked, Turned, Upload, Wire, give};
 use crate::error::{Error, ErrorKind};
 use crate::rt;
@@ -167,6 +168,11 @@ impl ResponseFuture {
         let Stage::Sent(exchange, upload) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return head.map(|()| Body::empty());
         };
+        if size == BodySize::Upgrade {
+            let leftover = work.engine.take_leftover();
+            drop(work);
+            return head.map(|()| Body::upgraded(Upgraded::new(self.wire.clone(), leftover)));
+        }
         let mut early = Early::default();
         let mut trailers = None;
         let mut whole = work.engine.is_response_whole();

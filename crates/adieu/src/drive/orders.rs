@@ -24,6 +24,8 @@ pub(super) struct Orders {
     pub(super) retire: Option<HandlesDropped>,
     /// The caller of this exchange is gone.
     pub(super) abandoned: Option<u64>,
+    /// The holder of an upgraded connection is gone.
+    pub(super) drop_upgraded: Option<UpgradedDropped>,
     /// An upload that outlives the response head.
     pub(super) upload: Option<Upload>,
     /// A place among the departures, granted while waiting for one.
@@ -40,6 +42,9 @@ pub(super) struct Orders {
 
 /// The oldest of too many departures must go.
 pub(super) struct Shed;
+
+/// Nobody holds the connection that another protocol had.
+pub(super) struct UpgradedDropped;
 
 /// Nobody holds the connection any more.
 pub(super) struct HandlesDropped;

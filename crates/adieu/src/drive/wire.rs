@@ -11,7 +11,7 @@ use adieu_proto::lifecycle::{Address, CloseMode, CloseReason, CloseReport, Conne
 
 use super::attendant::Attendant;
 use super::departures::{Departure, Departures};
-use super::orders::{Attendance, HandlesDropped, Orders, Shed, Upload, enlist};
+use super::orders::{Attendance, HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
 use super::work::{Driver, Work};
 use crate::rt::{self, Runtime};
 use crate::transport::Transport;
@@ -104,6 +104,11 @@ impl Wire {
     /// The caller of this exchange is gone.
     pub(crate) fn order_abandon(self: &Arc<Self>, exchange: u64) {
         self.order(|orders| orders.abandoned = Some(exchange));
+    }
+
+    /// The holder of an upgraded connection let go of it.
+    pub(crate) fn order_drop_upgraded(self: &Arc<Self>) {
+        self.order(|orders| orders.drop_upgraded = Some(UpgradedDropped));
     }
 
     /// An upload goes on without its caller.
@@ -245,6 +250,7 @@ impl Locked<'_> {
         let mut orders = self.wire.orders();
         let (close, shed, retire) = (orders.close.take(), orders.shed.take(), orders.retire.take());
         let (abandoned, granted) = (orders.abandoned.take(), orders.granted.take());
+        let dropped = orders.drop_upgraded.take();
         drop(orders);
         let work = &mut **self;
         if let Some(departure) = granted {
@@ -254,6 +260,9 @@ impl Locked<'_> {
             && work.engine.exchange() == exchange
         {
             work.engine.abandon(now);
+        }
+        if dropped.is_some() {
+            work.engine.drop_upgraded(now);
         }
         if retire.is_some() {
             work.engine.retire(now, None, CloseReason::HandlesDropped);
@@ -282,6 +291,18 @@ impl Locked<'_> {
     pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let wire = self.wire;
         self.deref_mut().look(wire, now, cx)
+    }
+
+    /// Carries out what the engine ordered after a fact that was reported outside of a turn.
+    pub(crate) fn finish(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let wire = self.wire;
+        self.deref_mut().act(wire, now, cx);
+    }
+
+    /// Ends our side of an upgraded connection. See [`Work::end_ours`].
+    pub(crate) fn end_ours(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let wire = self.wire;
+        self.deref_mut().end_ours(wire, now, cx)
     }
 
     /// A turn without its read, right after a look. See [`Work::push`].
@@ -339,8 +360,10 @@ impl Drop for Locked<'_> {
             report.peer.clone_from(&wire.peer);
             report
         });
-        let (reader, departure) =
-            if closed { (work.take_reader(), work.departure.take()) } else { (None, None) };
+        let (reader, writer, departure) = match closed {
+            true => (work.take_reader(), work.take_writer(), work.departure.take()),
+            false => (None, None, None),
+        };
         drop(work);
         drop(departure);
 
@@ -358,7 +381,7 @@ impl Drop for Locked<'_> {
                 drop((upload, granted));
             }
         }
-        wake.into_iter().chain(reader).for_each(Waker::wake);
+        wake.into_iter().chain(reader).chain(writer).for_each(Waker::wake);
         shed.iter().for_each(Wire::order_shed);
         if attend && !closed {
             wire.call_attendant();

@@ -23,6 +23,8 @@ pub(crate) struct Work {
     pub(crate) driver: Driver,
     /// The caller that waits for the exchange in flight, whoever drives.
     pub(crate) reader: Option<Waker>,
+    /// The task that writes to an upgraded connection.
+    writer: Option<Waker>,
     goodbye: Option<Farewell>,
     pub(super) departure: Option<Departure>,
     /// Those that must leave so that this one may; told once the lock is let go of.
@@ -100,6 +102,7 @@ impl Work {
             io: Some(io),
             driver: Driver::Caller,
             reader: None,
+            writer: None,
             goodbye: None,
             departure: None,
             shed: Vec::new(),
@@ -342,6 +345,31 @@ impl Work {
 
     pub(super) fn unacknowledged(&self) -> Option<u64> {
         self.io.as_ref()?.unacknowledged()
+    }
+
+    /// The transport, for another protocol; `None` once it is gone.
+    pub(crate) fn carrier(&mut self) -> Option<(Pin<&mut (dyn Transport + 'static)>, &mut Engine)> {
+        Some((Pin::new(&mut **self.io.as_mut()?), &mut self.engine))
+    }
+
+    /// Ends our side of an upgraded connection: flush, then FIN.
+    pub(super) fn end_ours(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.engine.end_ours(now);
+        self.act(wire, now, cx);
+        if self.goodbye.is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Notes who writes to an upgraded connection.
+    pub(crate) fn written_by(&mut self, waker: &Waker) {
+        match &mut self.writer {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// The writer that must be woken.
+    pub(super) fn take_writer(&mut self) -> Option<Waker> {
+        self.writer.take()
     }
 
     /// The reader that must be woken.

@@ -10,3 +10,4 @@ mod many_closes;
 mod smoke;
 mod support;
 mod timeouts;
+mod upgrades;

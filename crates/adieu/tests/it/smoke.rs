@@ -7,7 +7,8 @@ use crate::support::{connect, get, read};
 
 #[tokio::test]
 async fn two_exchanges_and_a_goodbye() {
-    let script = Script::new().read_request().send(response(200, "one")).read_request().send(response(200, "two"));
+    let script =
+        Script::new().read_request().send(response(200, "one")).read_request().send(response(200, "two"));
     let peer = Peer::tcp(script.read_to_end().fin()).unwrap();
     let (mut sender, connection) = connect(&peer).await;
     for expected in ["one", "two"] {

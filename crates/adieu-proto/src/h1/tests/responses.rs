@@ -218,10 +218,19 @@ fn nothing_begins_behind_bytes_that_may_become_something() {
     let mut it = Scenario::open();
     it.come("HTTP/1.1");
     assert_eq!(it.state(), State::Idle);
+    it.come(" 40");
+    assert_eq!(it.state(), State::Idle);
     let (head, ()) = Request::get("http://h/").body(()).unwrap().into_parts();
     let refused = it.engine.begin(it.now, &head, Some(0));
     assert_eq!(refused, Err(NotOpen::Ending(CloseReason::UnexpectedData)));
     assert_eq!((it.obey().state(), &it.orders[..]), (State::Lingering, &[LeavePool, FAREWELL][..]));
+}
+
+#[test]
+fn what_came_while_idle_is_judged_as_soon_as_it_can_be() {
+    let mut it = Scenario::open();
+    it.come("HTTP/1.1 408");
+    assert_eq!(it.reason(), Some(&CloseReason::PeerClosedIdle));
 }
 
 /// What is here before anything of the request was sent cannot be its response.

@@ -56,6 +56,23 @@ fn the_transport_takes_no_bytes() {
 }
 
 #[test]
+fn an_upload_that_was_stopped_does_not_stall() {
+    let mut it = Scenario::sending_body();
+    it.give("56789");
+    it.engine.handle_blocked(it.now);
+    it.come("HTTP/1.1 413 x\r\ncontent-length: 5\r\n\r\n").read();
+    assert_eq!(it.deadline(), Some(s(300)), "only the gap");
+}
+
+/// A driver reports the end of a body also where its length told it.
+#[test]
+fn the_wait_for_the_response_head_does_not_start_again() {
+    let mut it = Scenario::sending_body();
+    it.give("56789").flush().pass(s(10)).end_body();
+    assert_eq!(it.deadline(), Some(s(290)));
+}
+
+#[test]
 fn a_callers_silent_body_is_not_the_transports_fault() {
     let mut it = Scenario::sending_body();
     assert_eq!(it.deadline(), None);

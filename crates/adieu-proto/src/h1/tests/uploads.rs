@@ -319,6 +319,15 @@ fn write_breaks_after_a_whole_response() {
     }
 }
 
+/// The same, seen by a read.
+#[test]
+fn the_peer_resets_after_a_whole_response() {
+    let outcome = however_cut(Scenario::sending_body, OK, Some(RST));
+    assert_eq!((outcome.body(), outcome.exchanges), ("ok", (1, 0)));
+    assert_eq!((outcome.reason, outcome.ended), (Some(CloseReason::Reset), Some(Ended::Reset)));
+    assert_eq!(outcome.orders, [LeavePool, FailExchanges, DROP]);
+}
+
 /// Nothing more will come, but what is here is still delivered.
 #[test]
 fn the_network_fails_under_a_write() {
