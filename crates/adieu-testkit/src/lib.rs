@@ -9,6 +9,8 @@
 //!   runs on threads with blocking I/O, so that it tests async clients of every runtime and blocking ones alike.
 //! - [`memory`]: two ends of an in-memory transport for `tokio`, with the manners of a TCP socket: half-close, reset,
 //!   bounded buffers, reads cut where the test says so. It needs no socket, so a paused clock stays exact.
+//! - `world` (feature of the same name): virtual time, a wire that delays and cuts, and a scripted peer, for the core
+//!   of adieu itself. Every choice comes from a seed.
 //!
 //! # Example
 //!
@@ -40,5 +42,7 @@
 mod ended;
 pub mod memory;
 pub mod peer;
+#[cfg(feature = "world")]
+pub mod world;
 
 pub use ended::Ended;

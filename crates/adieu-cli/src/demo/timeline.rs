@@ -79,7 +79,7 @@ impl Diary {
 
     /// Two columns, ours and theirs.
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "{STATE}{:>12}  {:<COLUMN$}{}{STATE:#}", "", "this side", "the peer")?;
+        writeln!(out, "{STATE}{:>12}  {:<COLUMN$}the peer{STATE:#}", "", "this side")?;
         for line in &self.notes().lines {
             let (at, what) = (clock::millis(line.at), &line.what);
             match line.who {

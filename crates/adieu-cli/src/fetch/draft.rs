@@ -101,9 +101,13 @@ impl Draft {
         let is_framed = fields().any(|field| [CONTENT_LENGTH, TRANSFER_ENCODING].contains(field.name()));
         if sends_body && !is_framed {
             match length {
-                Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
-                None => headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-            };
+                Some(length) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+                None if self.version == Version::HTTP_11 => {
+                    headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+                }
+                // HTTP/1.0 has no way to say it, and the connection will refuse.
+                None => {}
+            }
         }
         if let (true, Some(content_type)) = (sends_body, &self.content_type) {
             headers.insert(CONTENT_TYPE, content_type.clone());

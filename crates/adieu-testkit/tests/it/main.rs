@@ -15,3 +15,5 @@ mod peer_reads;
 mod peer_sends;
 #[cfg(unix)]
 mod peer_unix;
+#[cfg(feature = "world")]
+mod world;

@@ -5,8 +5,10 @@
 
 mod close_modes;
 mod dropping;
+mod floors;
 mod hard_cases;
 mod many_closes;
+mod props;
 mod smoke;
 mod support;
 mod timeouts;
