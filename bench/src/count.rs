@@ -21,7 +21,7 @@ use crate::Error;
 use crate::allocations::Allocations;
 use crate::child::Server;
 use crate::clients::Client;
-use crate::report::Progress;
+use crate::progress::Progress;
 use crate::row::Row;
 
 pub(crate) struct Count {

@@ -17,6 +17,7 @@ mod child;
 mod clients;
 mod count;
 mod drive;
+mod progress;
 mod report;
 mod rounds;
 mod row;
@@ -31,7 +32,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::child::Server;
 use crate::clients::Client;
 use crate::drive::Length;
-use crate::report::{Format, Progress};
+use crate::progress::Progress;
+use crate::report::Format;
 use crate::row::{Plan, Row};
 use crate::server::Pace;
 

@@ -1,9 +1,7 @@
-//! What a person reads: tables with colours, progress; and what a program reads: one JSON object.
-//!
-//! Colours only on a terminal, progress only if standard error is one.
+//! What a person reads: tables, with colours only on a terminal; and what a program reads: one JSON object.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use serde::Serialize;
 use serde_json::json;
@@ -89,35 +87,6 @@ pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// A line on standard error that says what is being measured.
-pub(crate) enum Progress {
-    Shown,
-    Silent,
-}
-
-impl Progress {
-    pub(crate) fn new() -> Self {
-        if std::io::stderr().is_terminal() { Self::Shown } else { Self::Silent }
-    }
-
-    pub(crate) fn show(&self, what: &str) {
-        if let Self::Shown = self {
-            eprint!("\r\x1b[K{what}");
-            let _ = std::io::stderr().flush();
-        }
-    }
-
-    fn clear(&self) {
-        self.show("");
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.clear();
-    }
 }
 
 fn print_json(name: &str, rows: &(impl Serialize + ?Sized)) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::child::Server;
 use crate::clients::Client;
 use crate::drive::{self, Length};
-use crate::report::Progress;
+use crate::progress::Progress;
 use crate::row::{Plan, Row};
 
 pub(crate) struct Rounds {

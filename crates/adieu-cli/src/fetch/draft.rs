@@ -89,7 +89,7 @@ impl Draft {
         if let Some(credentials) = self.authorization(leg) {
             headers.insert(AUTHORIZATION, credentials);
         }
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         let fields = || {
             let sent = move |field: &&Field| leg.trust == Trust::First || !field.is_private();
@@ -139,7 +139,7 @@ fn host_of(authority: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
-const AGENT: &str = concat!("adieu/", env!("CARGO_PKG_VERSION"));
+const PRODUCT: &str = concat!("adieu/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {

@@ -64,6 +64,13 @@ impl Progress {
             shown.set_position(bar.done);
         }
     }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&mut self) {
+        if let Some(shown) = self.0.take().and_then(|bar| bar.shown) {
+            shown.finish_and_clear();
+        }
+    }
 }
 
 impl Bar {
@@ -74,7 +81,7 @@ impl Bar {
             Direction::Down => "down",
         };
         let shape = match self.total {
-            Some(_) => "{bar:30.cyan/dim} {bytes:>10} of {total_bytes}  {binary_bytes_per_sec}  {eta} left",
+            Some(_) => "{bar:24.cyan/dim} {bytes:>10} of {total_bytes}  {binary_bytes_per_sec}  {eta} left",
             None => "{spinner:.cyan} {bytes:>10}  {binary_bytes_per_sec}  {elapsed}",
         };
         // Both are known to be well formed; without a style the bar is plain.
@@ -87,9 +94,7 @@ impl Bar {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(shown) = self.0.as_mut().and_then(|bar| bar.shown.take()) {
-            shown.finish_and_clear();
-        }
+        self.finish();
     }
 }
 

@@ -111,6 +111,9 @@ impl<R: AsyncRead + Unpin> Streamed<R> {
             *left -= piece.len() as u64;
         }
         self.progress.add(piece.len());
+        if piece.is_empty() || self.left == Some(0) {
+            self.progress.finish();
+        }
         Poll::Ready(Ok((!piece.is_empty()).then(|| piece.freeze())))
     }
 }

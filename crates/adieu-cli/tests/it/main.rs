@@ -1,6 +1,7 @@
 //! The built program against scripted peers on loopback.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+#![expect(clippy::disallowed_methods, reason = "tests look at the clock")]
 
 mod bodies;
 mod closing;

@@ -16,30 +16,17 @@ pub struct HeadReader {
     scanned: usize,
 }
 
-/// A response head.
+/// A response head, and what was noted of it.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "what RFC 9112 section 4 says a head is, and what was noted of it"
 )]
 pub struct Head {
-    /// The status.
-    pub status: StatusCode,
-    /// HTTP/1.0 or HTTP/1.1.
-    pub version: Version,
-    /// The fields.
-    pub headers: HeaderMap,
-    /// What the fields say of framing and connection.
+    /// The head.
+    pub response: Response<()>,
+    /// What its fields say of framing and connection.
     pub notes: Notes,
-}
-
-impl From<Head> for Response<()> {
-    fn from(head: Head) -> Self {
-        let mut response = Self::new(());
-        (*response.status_mut(), *response.version_mut()) = (head.status, head.version);
-        *response.headers_mut() = head.headers;
-        response
-    }
 }
 
 /// What httparse said of the start of a buffer, free of the borrow.
@@ -94,11 +81,13 @@ impl HeadReader {
         }
         self.scanned = 0;
         let bytes = buffer.split_to(parsed.length).freeze();
-        let status =
+        let mut response = Response::new(());
+        *response.status_mut() =
             StatusCode::from_u16(parsed.status).map_err(|_| Malformed::Head("a status that is no status"))?;
+        *response.version_mut() = parsed.version;
         let mut notes = Notes::default();
-        let headers = cut(&bytes, &spans[..parsed.fields], &mut notes)?;
-        Ok(Some(Head { status, version: parsed.version, headers, notes }))
+        cut(&bytes, &spans[..parsed.fields], &mut notes, response.headers_mut())?;
+        Ok(Some(Head { response, notes }))
     }
 
     fn more(&mut self, buffer: &BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
@@ -123,7 +112,9 @@ pub fn parse_fields(section: &Bytes, limit: usize) -> Result<HeaderMap, Malforme
     match httparse::parse_headers(section, &mut fields) {
         Ok(httparse::Status::Complete((_, fields))) => {
             let spans: Vec<_> = fields.iter().map(|field| Span::of(section, field)).collect();
-            cut(section, &spans, &mut Notes::default())
+            let mut trailers = HeaderMap::new();
+            cut(section, &spans, &mut Notes::default(), &mut trailers)?;
+            Ok(trailers)
         }
         Ok(httparse::Status::Partial) => Err(Malformed::Body("trailers that do not end")),
         Err(httparse::Error::TooManyHeaders) => Err(Malformed::TooLarge("trailer fields")),
@@ -152,8 +143,9 @@ fn parse<'b>(
     Ok(Some(Parsed { length, status: head.code.unwrap_or(0), version, fields: head.headers.len() }))
 }
 
-fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes) -> Result<HeaderMap, Malformed> {
-    let mut map = HeaderMap::with_capacity(spans.len());
+/// Fills `map` with the fields that lie at `spans` of `bytes`, sharing them.
+fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes, map: &mut HeaderMap) -> Result<(), Malformed> {
+    map.reserve(spans.len());
     for span in spans {
         let name = &bytes[span.name.0..span.name.1];
         notes.note(name, &bytes[span.value.0..span.value.1]);
@@ -167,7 +159,7 @@ fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes) -> Result<HeaderMap, Ma
             .map_err(|_| Malformed::Head("a field value with control bytes"))?;
         map.append(name, value);
     }
-    Ok(map)
+    Ok(())
 }
 
 /// The names that most responses have, in their usual spelling: one comparison instead of a look-up.
@@ -232,10 +224,13 @@ mod tests {
         let every: Vec<_> = (1..input.len()).collect();
         for cuts in (0..input.len()).map(|cut| vec![cut]).chain([every]) {
             let (head, left) = read(input, &cuts).unwrap().unwrap();
-            assert_eq!((head.status.as_u16(), head.version, left), (207, Version::HTTP_11, 4));
-            assert_eq!(head.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
             assert_eq!(
-                (&head.headers["a"], &head.headers["empty"]),
+                (head.response.status().as_u16(), head.response.version(), left),
+                (207, Version::HTTP_11, 4)
+            );
+            assert_eq!(head.response.headers().get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
+            assert_eq!(
+                (&head.response.headers()["a"], &head.response.headers()["empty"]),
                 (&"1".parse().unwrap(), &"".parse().unwrap())
             );
         }
@@ -245,7 +240,7 @@ mod tests {
     fn many_fields_are_read_up_to_the_limit() {
         let head = |n: usize| [&b"HTTP/1.1 200 OK\r\n"[..], &b"x: y\r\n".repeat(n), b"\r\n"].concat();
         for n in [0, 31, 32, 33, 128] {
-            assert_eq!(read(&head(n), &[]).unwrap().unwrap().0.headers.len(), n);
+            assert_eq!(read(&head(n), &[]).unwrap().unwrap().0.response.headers().len(), n);
         }
         assert_eq!(read(&head(129), &[]).unwrap_err(), Malformed::TooLarge("header fields"));
     }

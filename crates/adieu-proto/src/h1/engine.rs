@@ -801,7 +801,7 @@ impl Engine {
     }
 
     fn head_came(&mut self, now: Instant, head: Head) -> Option<Event> {
-        let status = head.status;
+        let status = head.response.status();
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             if status == StatusCode::CONTINUE {
                 self.release_body();
@@ -809,13 +809,13 @@ impl Engine {
             if self.clocks.head.is_some() {
                 self.clocks.head = Some(now);
             }
-            return Some(Event::Interim(head.into()));
+            return Some(Event::Interim(head.response));
         }
         if status == StatusCode::SWITCHING_PROTOCOLS && self.exchange.asked.upgrade == Wish::No {
             self.malformed(now, Malformed::Head("101 (Switching Protocols) without having been asked"));
             return None;
         }
-        let framed = head.notes.response_framing(&self.exchange.method, head.version, status);
+        let framed = head.notes.response_framing(&self.exchange.method, head.response.version(), status);
         let (framing, doubt) = match framed {
             Ok(framed) => framed,
             Err(malformed) => {
@@ -839,7 +839,7 @@ impl Engine {
             request_version: self.exchange.version,
             request_close: self.exchange.asked.close,
             upload,
-            response_version: head.version,
+            response_version: head.response.version(),
             persistence,
             framing,
             doubt,
@@ -858,7 +858,7 @@ impl Engine {
         if self.receive.place() == Place::Done {
             self.response_is_whole(now);
         }
-        Some(Event::Response(head.into(), size))
+        Some(Event::Response(head.response, size))
     }
 
     /// RFC 9112 section 9.5, RFC 9110 section 10.1.1: a final response before the request was whole.
@@ -888,7 +888,7 @@ impl Engine {
         self.exchange.progress = Progress::None;
         self.clocks = Clocks::default();
         self.life.upgrade(now);
-        Event::Response(head.into(), BodySize::Upgrade)
+        Event::Response(head.response, BodySize::Upgrade)
     }
 
     fn response_is_whole(&mut self, now: Instant) {

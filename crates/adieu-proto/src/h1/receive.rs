@@ -114,7 +114,9 @@ impl ReceiveHalf {
                     self.too_few = self.buffer.len();
                     return Ok(Step::NeedMore);
                 };
-                if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+                if head.response.status().is_informational()
+                    && head.response.status() != http::StatusCode::SWITCHING_PROTOCOLS
+                {
                     self.interim += 1;
                     if self.interim > limits.interim {
                         return Err(Malformed::TooLarge("interim responses"));

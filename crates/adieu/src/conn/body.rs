@@ -34,8 +34,15 @@ enum Kind {
     Incoming(Incoming),
     /// None, but a connection that another protocol has.
     Upgraded(Box<Upgraded>),
+    Other(Other),
+}
+
+/// Somebody else's body.
+struct Other {
     /// The lock is never taken, only gone around: it makes any body `Sync`.
-    Other(Mutex<Upload>),
+    body: Mutex<Upload>,
+    /// What it said of its length when it was wrapped, less what it gave since.
+    left: Option<u64>,
 }
 
 impl Body {
@@ -52,7 +59,8 @@ impl Body {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        Self(Kind::Other(Mutex::new(uniform(body))))
+        let left = body.size_hint().exact();
+        Self(Kind::Other(Other { body: Mutex::new(uniform(body)), left }))
     }
 
     /// All of a response body, in as many pieces as it came.
@@ -107,10 +115,7 @@ impl http_body::Body for Body {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             Kind::Incoming(incoming) => return incoming.poll_frame(cx),
-            Kind::Other(other) => {
-                let other = other.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-                return other.as_mut().poll_frame(cx).map_err(Error::request_body);
-            }
+            Kind::Other(other) => return other.poll_frame(cx),
             held => std::mem::take(held),
         };
         Poll::Ready(match frame {
@@ -144,11 +149,20 @@ impl http_body::Body for Body {
             Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Pieces(pieces, _) => SizeHint::with_exact(pieces.bytes()),
             Kind::Incoming(incoming) => incoming.size_hint(),
-            Kind::Other(other) => match other.try_lock() {
-                Ok(other) => other.size_hint(),
-                Err(_) => SizeHint::default(),
-            },
+            Kind::Other(other) => other.left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
+    }
+}
+
+impl Other {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let body = self.body.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let frame = std::task::ready!(body.as_mut().poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            let given = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.left = self.left.map(|left| left.saturating_sub(given));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Error::request_body)))
     }
 }
 

@@ -253,7 +253,7 @@ impl SendRequest {
         match work.engine.state() {
             State::Idle => Poll::Ready(Ok(())),
             State::Active => Poll::Pending,
-            _ => Poll::Ready(Err(work.ending(&self.wire))),
+            _ => Poll::Ready(Err(Error::closed(work.ending(), self.wire.id()))),
         }
     }
 

@@ -80,12 +80,12 @@ impl AsyncRead for Upgraded {
             Poll::Pending => work.read_by(cx.waker()),
             Poll::Ready(Ok(())) if bytes == 0 && buffer.remaining() > 0 => {
                 engine.handle_read_end(now, TransportEnd::Fin);
-                work.finish(now, cx);
+                work.act(now, cx);
             }
             Poll::Ready(Ok(())) => engine.handle_carried(0, bytes),
             Poll::Ready(Err(error)) => {
                 engine.handle_read_end(now, end_of(error));
-                work.finish(now, cx);
+                work.act(now, cx);
             }
         }
         read
@@ -154,7 +154,7 @@ impl Upgraded {
             Poll::Ready(Ok(done)) => engine.handle_carried(bytes(done), 0),
             Poll::Ready(Err(error)) => {
                 engine.handle_write_end(now, end_of(error));
-                work.finish(now, cx);
+                work.act(now, cx);
             }
         }
         acted

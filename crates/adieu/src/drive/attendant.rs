@@ -7,17 +7,18 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use adieu_proto::lifecycle::State;
 
-use super::orders::Upload;
+use super::orders::{Attendance, Upload};
 use super::wire::Wire;
 use super::work::Driver;
 use crate::rt;
 
 /// Drives one connection until it is closed, on the shelf, or its caller's again.
-pub(super) struct Attendant {
+struct Attendant {
     wire: Arc<Wire>,
     upload: Option<Upload>,
     duty: Duty,
@@ -31,8 +32,52 @@ enum Duty {
     Off,
 }
 
+impl Wire {
+    /// Sees to it that an attendant looks at the connection.
+    pub(crate) fn call_attendant(self: &Arc<Self>) {
+        let mut orders = self.orders();
+        if orders.report.is_some() {
+            return;
+        }
+        match std::mem::replace(&mut orders.attendant, Attendance::Awake) {
+            Attendance::Absent => {
+                drop(orders);
+                self.runtime.spawn(Attendant::new(self.clone()));
+            }
+            Attendance::Awake => {
+                // It may be about to sleep: what is pending makes it look again.
+                self.pending.store(true, Ordering::Release);
+            }
+            Attendance::Asleep(waker) => {
+                drop(orders);
+                waker.wake();
+            }
+        }
+    }
+
+    /// The attendant sleeps, unless something came in the meantime.
+    fn attendant_sleeps(&self, waker: &Waker) -> Poll<()> {
+        let mut orders = self.orders();
+        if orders.report.is_none() && (orders.upload.is_some() || self.pending.load(Ordering::Acquire)) {
+            return Poll::Pending;
+        }
+        orders.attendant = Attendance::Asleep(waker.clone());
+        Poll::Ready(())
+    }
+
+    /// The attendant leaves, unless something came in the meantime.
+    fn attendant_leaves(&self) -> Poll<()> {
+        let mut orders = self.orders();
+        if orders.report.is_none() && (orders.upload.is_some() || self.pending.load(Ordering::Acquire)) {
+            return Poll::Pending;
+        }
+        orders.attendant = Attendance::Absent;
+        Poll::Ready(())
+    }
+}
+
 impl Attendant {
-    pub(super) fn new(wire: Arc<Wire>) -> Self {
+    fn new(wire: Arc<Wire>) -> Self {
         Self { wire, upload: None, duty: Duty::On }
     }
 
@@ -46,7 +91,7 @@ impl Attendant {
         work.driver = Driver::Attendant;
         work.obey(now);
         work.engine.handle_timeout(now);
-        work.turn_until_parked(&self.wire, now, cx);
+        work.turn_until_parked(now, cx);
         let over = if work.engine.owes_body() { None } else { self.upload.take() };
         let stay = match () {
             () if work.engine.state() == State::Closed => Stay::No,
@@ -55,7 +100,7 @@ impl Attendant {
         };
         if stay == Stay::No {
             work.driver = Driver::Caller;
-            work.watch_idle(&self.wire, now);
+            work.watch_idle(now);
         }
         let reader = work.take_reader();
         work.arm(now);

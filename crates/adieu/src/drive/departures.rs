@@ -7,7 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::wire::Wire;
+/// A connection that wants to leave.
+pub(super) trait Leaver: Send + Sync {
+    /// How many wait for its end. One that somebody waits for is never shed.
+    fn awaiting(&self) -> &Arc<AtomicUsize>;
+    /// Its place is given to another: it must go at once.
+    fn shed(self: Arc<Self>);
+    /// It waited for a place; this is it.
+    fn grant(self: Arc<Self>, departure: Departure);
+}
 
 /// A set of connections on their way out; cheap to clone.
 #[derive(Clone)]
@@ -21,8 +29,8 @@ struct Gate {
 #[derive(Default)]
 struct Set {
     /// By the order in which they came; each with the count of those who await it.
-    leaving: BTreeMap<u64, (Weak<Wire>, Arc<AtomicUsize>)>,
-    waiting: VecDeque<Weak<Wire>>,
+    leaving: BTreeMap<u64, (Weak<dyn Leaver>, Arc<AtomicUsize>)>,
+    waiting: VecDeque<Weak<dyn Leaver>>,
     next: u64,
 }
 
@@ -56,9 +64,9 @@ impl Departures {
         Self(Arc::new(Gate { capacity: capacity.max(1), set: Mutex::default() }))
     }
 
-    /// Asks for a place. Called with the work lock of `wire` held, so it touches no lock of `wire`'s; those that
+    /// Asks for a place. Called with the work lock of the leaver held, so it touches none of its locks; those that
     /// are shed are told by the caller, after it let go of its locks.
-    pub(super) fn enter(&self, wire: &Arc<Wire>) -> (Admission, Option<Arc<Wire>>) {
+    pub(super) fn enter(&self, leaver: &Arc<dyn Leaver>) -> (Admission, Option<Arc<dyn Leaver>>) {
         let mut set = self.0.lock();
         let mut shed = None;
         if set.leaving.len() >= self.0.capacity {
@@ -66,15 +74,15 @@ impl Departures {
                 (awaiting.load(Ordering::Relaxed) == 0).then_some(*place)
             };
             let Some(oldest) = set.leaving.iter().find_map(unawaited) else {
-                if wire.awaiting().load(Ordering::Relaxed) == 0 {
+                if leaver.awaiting().load(Ordering::Relaxed) == 0 {
                     return (Admission::Shed, None);
                 }
-                set.waiting.push_back(Arc::downgrade(wire));
+                set.waiting.push_back(Arc::downgrade(leaver));
                 return (Admission::Later, None);
             };
-            shed = set.leaving.remove(&oldest).and_then(|(wire, _)| wire.upgrade());
+            shed = set.leaving.remove(&oldest).and_then(|(leaver, _)| leaver.upgrade());
         }
-        (Admission::Granted(set.admit(&self.0, wire)), shed)
+        (Admission::Granted(set.admit(&self.0, leaver)), shed)
     }
 
     /// How many are on their way out, and how many wait for it.
@@ -86,10 +94,10 @@ impl Departures {
 }
 
 impl Set {
-    fn admit(&mut self, gate: &Arc<Gate>, wire: &Arc<Wire>) -> Departure {
+    fn admit(&mut self, gate: &Arc<Gate>, leaver: &Arc<dyn Leaver>) -> Departure {
         let place = self.next;
         self.next += 1;
-        self.leaving.insert(place, (Arc::downgrade(wire), wire.awaiting().clone()));
+        self.leaving.insert(place, (Arc::downgrade(leaver), leaver.awaiting().clone()));
         Departure { gate: gate.clone(), place }
     }
 }
@@ -108,10 +116,10 @@ impl Drop for Departure {
             return;
         }
         while let Some(waiting) = set.waiting.pop_front() {
-            if let Some(wire) = waiting.upgrade() {
-                let departure = set.admit(&self.gate, &wire);
+            if let Some(leaver) = waiting.upgrade() {
+                let departure = set.admit(&self.gate, &leaver);
                 drop(set);
-                wire.grant(departure);
+                leaver.grant(departure);
                 return;
             }
         }

@@ -9,10 +9,9 @@ use std::time::Instant;
 use adieu_proto::h1::Engine;
 use adieu_proto::lifecycle::{Address, CloseMode, CloseReason, CloseReport, ConnectionId, Snapshot, State};
 
-use super::attendant::Attendant;
-use super::departures::{Departure, Departures};
-use super::orders::{Attendance, HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
-use super::work::{Driver, Work};
+use super::departures::{Departure, Departures, Leaver};
+use super::orders::{HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
+use super::work::{Driver, Place, Work};
 use crate::rt::{self, Runtime};
 use crate::transport::Transport;
 
@@ -25,13 +24,12 @@ pub(crate) struct Wire {
     work: Mutex<Work>,
     orders: Mutex<Orders>,
     /// Whether `orders` holds something for a driver: a look that costs no lock.
-    pending: AtomicBool,
+    pub(super) pending: AtomicBool,
     /// Whether somebody waits for another state.
     watched: AtomicBool,
     /// How many wait for the report.
     awaiting: Arc<AtomicUsize>,
     pub(super) runtime: Runtime,
-    departures: Departures,
 }
 
 /// Retires the connection when the last of its holders is gone.
@@ -39,9 +37,36 @@ pub(crate) struct Lease(pub(crate) Arc<Wire>);
 
 /// The work lock, held; letting go of it tells everybody who must know what happened under it.
 pub(crate) struct Locked<'w> {
+    // Let go of in this order: the lock, then the news.
+    work: MutexGuard<'w, Work>,
+    after: After<'w>,
+}
+
+/// What is to be done once the work lock is let go of.
+struct After<'w> {
     wire: &'w Arc<Wire>,
-    /// `None` only while it is being let go of.
-    work: Option<MutexGuard<'w, Work>>,
+    /// Mostly there is none.
+    news: Option<Box<News>>,
+}
+
+/// What happened under the work lock that others wait for.
+struct News {
+    /// The connection is gone.
+    report: Option<CloseReport>,
+    /// Those that must leave so that this one may.
+    shed: Vec<Arc<dyn Leaver>>,
+    /// Those that wait for the exchange, or carry another protocol.
+    wake: [Option<Waker>; 2],
+    /// The place among the departures that is free again.
+    departure: Option<Departure>,
+    attend: Attend,
+}
+
+/// Whether the attendant is to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attend {
+    Yes,
+    No,
 }
 
 /// Calls the attendant. Kept by alarms and by the transport of an idle connection, so it must not keep the
@@ -62,18 +87,19 @@ impl Wire {
         let (peer, local) = (io.peer_address(), io.local_address());
         let wire = Arc::new_cyclic(|wire| {
             let bell = Waker::from(Arc::new(Bell(wire.clone())));
+            let leaver: Weak<Self> = wire.clone();
+            let place = Place { bell, runtime: runtime.clone(), departures, leaver };
             Self {
                 id,
                 origin,
                 peer,
                 local,
-                work: Mutex::new(Work::new(now, io, engine, bell)),
+                work: Mutex::new(Work::new(now, io, engine, place)),
                 orders: Mutex::default(),
                 pending: AtomicBool::new(false),
                 watched: AtomicBool::new(false),
                 awaiting: Arc::default(),
                 runtime,
-                departures,
             }
         });
         wire.lock().arm(now);
@@ -87,10 +113,10 @@ impl Wire {
     /// Takes the work lock. Held for one turn only, over non-blocking calls.
     pub(crate) fn lock(self: &Arc<Self>) -> Locked<'_> {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { wire: self, work: Some(work) }
+        Locked { work, after: After { wire: self, news: None } }
     }
 
-    fn orders(&self) -> MutexGuard<'_, Orders> {
+    pub(super) fn orders(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,14 +142,6 @@ impl Wire {
         self.order(|orders| orders.upload = Some(upload));
     }
 
-    pub(super) fn order_shed(self: &Arc<Self>) {
-        self.order(|orders| orders.shed = Some(Shed));
-    }
-
-    pub(super) fn grant(self: &Arc<Self>, departure: Departure) {
-        self.order(|orders| orders.granted = Some(departure));
-    }
-
     fn order(self: &Arc<Self>, give: impl FnOnce(&mut Orders)) {
         let mut orders = self.orders();
         if orders.report.is_some() {
@@ -133,48 +151,6 @@ impl Wire {
         self.pending.store(true, Ordering::Release);
         drop(orders);
         self.call_attendant();
-    }
-
-    /// Sees to it that an attendant looks at the connection.
-    pub(crate) fn call_attendant(self: &Arc<Self>) {
-        let mut orders = self.orders();
-        if orders.report.is_some() {
-            return;
-        }
-        match std::mem::replace(&mut orders.attendant, Attendance::Awake) {
-            Attendance::Absent => {
-                drop(orders);
-                self.runtime.spawn(Attendant::new(self.clone()));
-            }
-            Attendance::Awake => {
-                // It may be about to sleep: what is pending makes it look again.
-                self.pending.store(true, Ordering::Release);
-            }
-            Attendance::Asleep(waker) => {
-                drop(orders);
-                waker.wake();
-            }
-        }
-    }
-
-    /// The attendant sleeps, unless something came in the meantime.
-    pub(super) fn attendant_sleeps(&self, waker: &Waker) -> Poll<()> {
-        let mut orders = self.orders();
-        if orders.report.is_none() && (orders.upload.is_some() || self.pending.load(Ordering::Acquire)) {
-            return Poll::Pending;
-        }
-        orders.attendant = Attendance::Asleep(waker.clone());
-        Poll::Ready(())
-    }
-
-    /// The attendant leaves, unless something came in the meantime.
-    pub(super) fn attendant_leaves(&self) -> Poll<()> {
-        let mut orders = self.orders();
-        if orders.report.is_none() && (orders.upload.is_some() || self.pending.load(Ordering::Acquire)) {
-            return Poll::Pending;
-        }
-        orders.attendant = Attendance::Absent;
-        Poll::Ready(())
     }
 
     pub(super) fn take_upload(&self) -> Option<Upload> {
@@ -237,17 +213,19 @@ impl Wire {
     pub(super) fn forsake(self: &Arc<Self>) {
         let now = rt::now();
         let mut work = self.lock();
-        work.forsake(self, now);
+        work.forsake(now);
     }
 }
 
 impl Locked<'_> {
     /// Carries out what `Drop` and `close` left.
     pub(crate) fn obey(&mut self, now: Instant) {
-        if !self.wire.pending.load(Ordering::Acquire) || !self.wire.pending.swap(false, Ordering::Acquire) {
+        if !self.after.wire.pending.load(Ordering::Acquire)
+            || !self.after.wire.pending.swap(false, Ordering::Acquire)
+        {
             return;
         }
-        let mut orders = self.wire.orders();
+        let mut orders = self.after.wire.orders();
         let (close, shed, retire) = (orders.close.take(), orders.shed.take(), orders.retire.take());
         let (abandoned, granted) = (orders.abandoned.take(), orders.granted.take());
         let dropped = orders.drop_upgraded.take();
@@ -274,118 +252,97 @@ impl Locked<'_> {
             work.engine.close_because(now, CloseMode::abort(), CloseReason::Shed);
         }
     }
-
-    /// One turn. See [`Work::turn`].
-    pub(crate) fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> super::Turned {
-        let wire = self.wire;
-        self.deref_mut().turn(wire, now, cx)
-    }
-
-    /// The same, cheaply, after a caller's turn. See [`Work::arm_soon_enough`].
-    pub(crate) fn arm_soon_enough(&mut self, now: Instant) {
-        let wire = self.wire;
-        self.deref_mut().arm_soon_enough(now, &wire.runtime);
-    }
-
-    /// Looks at an idle connection before a request is written. See [`Work::look`].
-    pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let wire = self.wire;
-        self.deref_mut().look(wire, now, cx)
-    }
-
-    /// Carries out what the engine ordered after a fact that was reported outside of a turn.
-    pub(crate) fn finish(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let wire = self.wire;
-        self.deref_mut().act(wire, now, cx);
-    }
-
-    /// Ends our side of an upgraded connection. See [`Work::end_ours`].
-    pub(crate) fn end_ours(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let wire = self.wire;
-        self.deref_mut().end_ours(wire, now, cx)
-    }
-
-    /// A turn without its read, right after a look. See [`Work::push`].
-    pub(crate) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> super::Turned {
-        let wire = self.wire;
-        self.deref_mut().push(wire, now, cx)
-    }
-
-    /// Sets the alarm to the next deadline.
-    pub(crate) fn arm(&mut self, now: Instant) {
-        let wire = self.wire;
-        self.deref_mut().arm(now, &wire.runtime);
-    }
-}
-
-impl Wire {
-    pub(super) fn departures(&self) -> &Departures {
-        &self.departures
-    }
 }
 
 impl Deref for Locked<'_> {
     type Target = Work;
 
     fn deref(&self) -> &Work {
-        #[expect(clippy::expect_used, reason = "taken only by Drop")]
-        self.work.as_ref().expect("the lock is held")
+        &self.work
     }
 }
 
 impl DerefMut for Locked<'_> {
     fn deref_mut(&mut self) -> &mut Work {
-        #[expect(clippy::expect_used, reason = "taken only by Drop")]
-        self.work.as_mut().expect("the lock is held")
+        &mut self.work
     }
 }
 
 impl Drop for Locked<'_> {
-    /// Lets go of the lock, then tells those who wait.
+    /// Gathers the news, if there are any, while the lock is held.
     fn drop(&mut self) {
-        let Some(mut work) = self.work.take() else { return };
-        let (wire, state) = (self.wire, work.engine.state());
+        let (work, wire) = (&mut *self.work, self.after.wire);
+        let state = work.engine.state();
         let changed = work.published != state;
         work.published = state;
         let closed = changed && state == State::Closed;
+        if closed {
+            // Whatever led here, the transport goes before anybody is told.
+            work.leave();
+        }
         let watched = changed && wire.watched.load(Ordering::SeqCst);
         let attend = work.driver == Driver::Caller && work.needs_attendant();
         if !closed && !watched && !attend && work.shed.is_empty() {
             return;
         }
-        let shed = std::mem::take(&mut work.shed);
-        let report = closed.then(|| {
+        let mut news = News {
+            report: None,
+            shed: std::mem::take(&mut work.shed),
+            wake: [None, None],
+            departure: None,
+            attend: if attend && !closed { Attend::Yes } else { Attend::No },
+        };
+        if closed {
             let mut report = work.engine.report(rt::now(), wire.id);
             report.origin.clone_from(&wire.origin);
             report.peer.clone_from(&wire.peer);
-            report
-        });
-        let (reader, writer, departure) = match closed {
-            true => (work.take_reader(), work.take_writer(), work.departure.take()),
-            false => (None, None, None),
-        };
-        drop(work);
-        drop(departure);
+            news.report = Some(report);
+            news.wake = [work.take_reader(), work.take_writer()];
+            news.departure = work.departure.take();
+        }
+        self.after.news = Some(Box::new(news));
+    }
+}
 
-        let mut wake = Vec::new();
-        if closed || watched {
-            let mut orders = wire.orders();
-            wake.append(&mut orders.watchers);
-            wire.watched.store(false, Ordering::SeqCst);
-            if let Some(report) = report {
-                wake.append(&mut orders.closers);
-                // Nothing that was ordered matters any more.
-                let (upload, granted) = (orders.upload.take(), orders.granted.take());
-                orders.report = Some(report);
-                drop(orders);
-                drop((upload, granted));
-            }
+impl Drop for After<'_> {
+    /// Tells those who wait, under no lock.
+    fn drop(&mut self) {
+        let Some(news) = self.news.take() else { return };
+        drop(news.departure);
+        let mut orders = self.wire.orders();
+        let mut wake = std::mem::take(&mut orders.watchers);
+        self.wire.watched.store(false, Ordering::SeqCst);
+        if let Some(report) = news.report {
+            wake.append(&mut orders.closers);
+            orders.report = Some(report);
         }
-        wake.into_iter().chain(reader).chain(writer).for_each(Waker::wake);
-        shed.iter().for_each(Wire::order_shed);
-        if attend && !closed {
-            wire.call_attendant();
+        // Nothing that was ordered matters once the connection is gone.
+        let over = if orders.report.is_some() {
+            (orders.upload.take(), orders.granted.take())
+        } else {
+            (None, None)
+        };
+        drop(orders);
+        drop(over);
+        wake.into_iter().chain(news.wake.into_iter().flatten()).for_each(Waker::wake);
+        news.shed.into_iter().for_each(Leaver::shed);
+        if news.attend == Attend::Yes {
+            self.wire.call_attendant();
         }
+    }
+}
+
+impl Leaver for Wire {
+    fn awaiting(&self) -> &Arc<AtomicUsize> {
+        &self.awaiting
+    }
+
+    fn shed(self: Arc<Self>) {
+        self.order(|orders| orders.shed = Some(Shed));
+    }
+
+    fn grant(self: Arc<Self>, departure: Departure) {
+        self.order(|orders| orders.granted = Some(departure));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,7 @@ use adieu_proto::h1::{Engine, TransportEnd};
 use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, Parting, Signal, State};
 use tokio::io::AsyncWrite;
 
-use super::departures::{Admission, Departure};
-use super::wire::Wire;
-use crate::error::Error;
+use super::departures::{Admission, Departure, Departures, Leaver};
 use crate::rt::{Alarm, Runtime};
 use crate::transport::{Peek, ResetArmed, Transport, end_of};
 
@@ -28,17 +26,28 @@ pub(crate) struct Work {
     goodbye: Option<Farewell>,
     pub(super) departure: Option<Departure>,
     /// Those that must leave so that this one may; told once the lock is let go of.
-    pub(super) shed: Vec<Arc<Wire>>,
+    pub(super) shed: Vec<Arc<dyn Leaver>>,
     /// The state that watchers know of.
     pub(super) published: State,
     flush: Flush,
+    reset: Reset,
     watch: IdleWatch,
-    /// From when on an idle connection gets a real look before it is used.
-    peek_from: Instant,
-    /// No wait that begins in a caller's turn runs out sooner than this after it.
-    shortest: Duration,
+    /// When it was last in use.
+    used: Instant,
     alarm: Alarm,
     bell: Waker,
+    runtime: Runtime,
+    departures: Departures,
+    /// The connection itself, to the departures.
+    leaver: Weak<dyn Leaver>,
+}
+
+/// Where a connection lives: what it rings, on which runtime, and through which gate it leaves.
+pub(super) struct Place {
+    pub(super) bell: Waker,
+    pub(super) runtime: Runtime,
+    pub(super) departures: Departures,
+    pub(super) leaver: Weak<dyn Leaver>,
 }
 
 /// Who polls the transport.
@@ -77,11 +86,19 @@ enum Flush {
     Due,
 }
 
+/// Whether a write was told of a reset. Linux tells it once: a read after that gives what came before, and then an
+/// end that passes for the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reset {
+    Unheard,
+    Heard,
+}
+
 /// How the end of an idle connection is noticed without any traffic, and without any cost to a busy one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum IdleWatch {
-    /// To be registered then, if it is still idle.
-    At(Instant),
+    /// To be registered once it has been idle for a while.
+    Due,
     /// The transport rings the bell.
     Registered,
 }
@@ -94,7 +111,8 @@ const PEEK_AFTER: Duration = Duration::from_millis(100);
 const PASSES: usize = 32;
 
 impl Work {
-    pub(super) fn new(now: Instant, io: Box<dyn Transport>, engine: Engine, bell: Waker) -> Self {
+    pub(super) fn new(now: Instant, io: Box<dyn Transport>, engine: Engine, place: Place) -> Self {
+        let Place { bell, runtime, departures, leaver } = place;
         let published = engine.state();
         let shortest = engine.shortest_wait().map_or(WATCH_AFTER, |wait| wait.min(WATCH_AFTER));
         Self {
@@ -108,11 +126,14 @@ impl Work {
             shed: Vec::new(),
             published,
             flush: Flush::Done,
-            watch: IdleWatch::At(now + WATCH_AFTER),
-            peek_from: now + PEEK_AFTER,
-            shortest,
-            alarm: Alarm::default(),
+            reset: Reset::Unheard,
+            watch: IdleWatch::Due,
+            used: now,
+            alarm: Alarm::new(now, shortest),
             bell,
+            runtime,
+            departures,
+            leaver,
         }
     }
 
@@ -128,37 +149,36 @@ impl Work {
     }
 
     /// Why no exchange can begin.
-    pub(crate) fn ending(&self, wire: &Wire) -> Error {
-        let reason = self.engine.life().reason().cloned().unwrap_or(CloseReason::RuntimeGone);
-        Error::closed(reason, wire.id())
+    pub(crate) fn ending(&self) -> CloseReason {
+        self.engine.life().reason().cloned().unwrap_or(CloseReason::RuntimeGone)
     }
 
     /// One turn: clock, read, write, orders. `Progress` while there may be more to do at once.
     ///
     /// The read comes first: what a read that would wait has registered stands while the rest is written, so that
     /// an exchange costs one look at the transport for each time that it is woken.
-    pub(super) fn turn(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
+    pub(crate) fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         let read = self.read(now, cx);
-        match self.push(wire, now, cx) {
+        match self.push(now, cx) {
             Turned::Parked => read,
             Turned::Progress => Turned::Progress,
         }
     }
 
     /// A turn without its read, right after a look.
-    pub(super) fn push(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
+    pub(crate) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         // Deadlines lie ahead of the alarm, never before it.
         if self.alarm.is_due(now) {
             self.engine.handle_timeout(now);
         }
         self.write(now, cx);
-        self.act(wire, now, cx)
+        self.act(now, cx)
     }
 
     /// Turns until nothing more can be done, for a connection without a caller.
-    pub(super) fn turn_until_parked(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) {
+    pub(super) fn turn_until_parked(&mut self, now: Instant, cx: &mut Context<'_>) {
         for _ in 0..PASSES {
-            if self.turn(wire, now, cx) == Turned::Parked {
+            if self.turn(now, cx) == Turned::Parked {
                 return;
             }
         }
@@ -176,7 +196,10 @@ impl Work {
             match written {
                 Poll::Ready(Ok(0)) => return self.engine.handle_write_end(now, TransportEnd::Reset),
                 Poll::Ready(Ok(bytes)) => self.engine.handle_sent(now, bytes),
-                Poll::Ready(Err(error)) => return self.engine.handle_write_end(now, end_of(&error)),
+                Poll::Ready(Err(error)) => {
+                    self.reset.hear(&error);
+                    return self.engine.handle_write_end(now, end_of(&error));
+                }
                 Poll::Pending => return self.engine.handle_blocked(now),
             }
             self.flush = Flush::Due;
@@ -186,6 +209,7 @@ impl Work {
                 Poll::Ready(Ok(())) => self.flush = Flush::Done,
                 Poll::Ready(Err(error)) => {
                     self.flush = Flush::Done;
+                    self.reset.hear(&error);
                     self.engine.handle_write_end(now, end_of(&error));
                 }
                 Poll::Pending => {}
@@ -200,7 +224,7 @@ impl Work {
         let Some(io) = &mut self.io else { return Turned::Parked };
         match tokio_util::io::poll_read_buf(Pin::new(&mut **io), cx, self.engine.room()) {
             Poll::Pending => return Turned::Parked,
-            Poll::Ready(Ok(0)) => self.engine.handle_read_end(now, TransportEnd::Fin),
+            Poll::Ready(Ok(0)) => self.engine.handle_read_end(now, self.reset.end_of_input()),
             Poll::Ready(Ok(bytes)) => self.engine.handle_received(now, bytes),
             Poll::Ready(Err(error)) => self.engine.handle_read_end(now, end_of(&error)),
         }
@@ -208,7 +232,7 @@ impl Work {
     }
 
     /// Carries out the engine's orders, and a goodbye as far as the transport takes it.
-    pub(super) fn act(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Turned {
+    pub(crate) fn act(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         let mut turned = Turned::Parked;
         while let Some(action) = self.engine.poll_action() {
             turned = Turned::Progress;
@@ -219,14 +243,14 @@ impl Work {
                 _ => {}
             }
         }
-        if self.goodbye.is_some() && self.say_goodbye(wire, now, cx).is_ready() {
+        if self.goodbye.is_some() && self.say_goodbye(now, cx).is_ready() {
             self.goodbye = None;
             turned = Turned::Progress;
         }
         turned
     }
 
-    fn say_goodbye(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    fn say_goodbye(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         match self.goodbye {
             None => return Poll::Ready(()),
             Some(Farewell::Begun) => {}
@@ -234,7 +258,8 @@ impl Work {
             Some(Farewell::Ordered(Goodbye::HalfOnly)) => self.engine.handle_goodbye_begun(now),
             Some(Farewell::Queued) if self.departure.is_none() => return Poll::Pending,
             Some(Farewell::Ordered(_)) if self.departure.is_none() => {
-                let (admission, shed) = wire.departures().enter(wire);
+                let Some(leaver) = self.leaver.upgrade() else { return Poll::Ready(()) };
+                let (admission, shed) = self.departures.enter(&leaver);
                 self.shed.extend(shed);
                 match admission {
                     Admission::Granted(departure) => self.departure = Some(departure),
@@ -278,69 +303,81 @@ impl Work {
         }
     }
 
+    /// Carries out the last order of a connection that is closed, where no turn has.
+    pub(super) fn leave(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            if let Action::DropTransport(parting) = action {
+                self.let_go(parting);
+            }
+        }
+    }
+
     /// The runtime is gone, and with it every driver: what can be said at once is said, then the transport is
     /// dropped.
-    pub(super) fn forsake(&mut self, wire: &Arc<Wire>, now: Instant) {
+    pub(super) fn forsake(&mut self, now: Instant) {
         self.engine.close_because(now, CloseMode::now(), CloseReason::RuntimeGone);
-        self.act(wire, now, &mut Context::from_waker(Waker::noop()));
+        self.act(now, &mut Context::from_waker(Waker::noop()));
         self.io = None;
         self.engine.close_because(now, CloseMode::abort(), CloseReason::RuntimeGone);
-        self.act(wire, now, &mut Context::from_waker(Waker::noop()));
+        self.act(now, &mut Context::from_waker(Waker::noop()));
     }
 
     /// Looks once before a request is written: bytes or an end that came while the connection was idle. Readiness
     /// first, which costs no system call; after a pause a real look too. `Pending`: something came that the
     /// runtime has not been told of yet.
-    pub(super) fn look(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Some(io) = &self.io else { return Poll::Ready(()) };
-        let peek = if now >= self.peek_from { io.peek() } else { Peek::Unknown };
+        let peek = if now >= self.used + PEEK_AFTER { io.peek() } else { Peek::Unknown };
         while self.engine.state() == State::Idle {
             if self.read(now, cx) == Turned::Parked {
-                return if peek == Peek::Something { Poll::Pending } else { Poll::Ready(()) };
+                match peek {
+                    Peek::Something => return Poll::Pending,
+                    Peek::Broken(kind) => self.engine.handle_read_end(now, end_of(&kind.into())),
+                    _ => return Poll::Ready(()),
+                }
             }
         }
-        self.act(wire, now, cx);
+        self.act(now, cx);
         Poll::Ready(())
     }
 
     /// Begins to watch for the end of an idle connection when its time has come: from then on its transport
     /// rings the bell.
-    pub(super) fn watch_idle(&mut self, wire: &Arc<Wire>, now: Instant) {
-        let IdleWatch::At(at) = self.watch else { return };
-        if self.engine.state() != State::Idle || at > now {
+    pub(super) fn watch_idle(&mut self, now: Instant) {
+        let idle = self.engine.state() == State::Idle && now >= self.used + WATCH_AFTER;
+        if !idle || self.watch == IdleWatch::Registered {
             return;
         }
         self.engine.shrink();
         self.watch = IdleWatch::Registered;
         let bell = self.bell.clone();
-        self.turn_until_parked(wire, now, &mut Context::from_waker(&bell));
+        self.turn_until_parked(now, &mut Context::from_waker(&bell));
     }
 
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
-        self.watch = IdleWatch::At(now + WATCH_AFTER);
-        self.peek_from = now + PEEK_AFTER;
+        (self.watch, self.used) = (IdleWatch::Due, now);
     }
 
     /// Sees to it that the alarm goes off in time for whatever began to wait in this turn. Mostly it is set to a
     /// moment that is soon enough for anything, and nothing needs to be computed.
-    pub(super) fn arm_soon_enough(&mut self, now: Instant, runtime: &Runtime) {
-        if !self.alarm.is_set_before(now, now + self.shortest) {
-            self.arm(now, runtime);
+    pub(crate) fn arm_soon_enough(&mut self, now: Instant) {
+        if !self.alarm.is_soon_enough(now) {
+            self.arm(now);
         }
     }
 
     /// Sets the alarm to the next deadline.
-    pub(super) fn arm(&mut self, now: Instant, runtime: &Runtime) {
+    pub(crate) fn arm(&mut self, now: Instant) {
         let watch = match self.watch {
-            IdleWatch::At(at) if self.engine.state() == State::Idle => Some(at),
+            IdleWatch::Due if self.engine.state() == State::Idle => Some(self.used + WATCH_AFTER),
             _ => None,
         };
         let at = match (self.engine.poll_timeout(), watch) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.alarm.set(at, now, runtime, &self.bell);
+        self.alarm.set(at, now, &self.runtime, &self.bell);
     }
 
     pub(super) fn unacknowledged(&self) -> Option<u64> {
@@ -353,9 +390,9 @@ impl Work {
     }
 
     /// Ends our side of an upgraded connection: flush, then FIN.
-    pub(super) fn end_ours(&mut self, wire: &Arc<Wire>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn end_ours(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         self.engine.end_ours(now);
-        self.act(wire, now, cx);
+        self.act(now, cx);
         if self.goodbye.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 
@@ -382,6 +419,23 @@ impl Work {
         match &mut self.reader {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
+        }
+    }
+}
+
+impl Reset {
+    /// A write failed. A broken pipe is none: the peer's end came before it, and is still to be read.
+    fn hear(&mut self, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::ConnectionReset {
+            *self = Self::Heard;
+        }
+    }
+
+    /// What a read of nothing means.
+    fn end_of_input(self) -> TransportEnd {
+        match self {
+            Self::Unheard => TransportEnd::Fin,
+            Self::Heard => TransportEnd::Reset,
         }
     }
 }

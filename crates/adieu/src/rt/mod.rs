@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
@@ -33,13 +33,21 @@ impl Runtime {
 
 /// The one alarm of a connection. It wakes the connection's bell, whoever polls; an alarm that goes off early
 /// is harmless, so it is set anew only when it would go off late.
-#[derive(Default)]
 pub(crate) struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
     at: Option<Instant>,
+    /// No wait is shorter.
+    shortest: Duration,
+    /// Any wait that begins from then on runs out after the alarm.
+    enough_from: Instant,
 }
 
 impl Alarm {
+    /// For waits none of which is shorter than `shortest`.
+    pub(crate) fn new(now: Instant, shortest: Duration) -> Self {
+        Self { sleep: None, at: None, shortest, enough_from: now }
+    }
+
     /// Wakes `bell` at `at`, or earlier.
     pub(crate) fn set(&mut self, at: Option<Instant>, now: Instant, runtime: &Runtime, bell: &Waker) {
         let Some(at) = at else { return };
@@ -47,6 +55,8 @@ impl Alarm {
             return;
         }
         self.at = Some(at);
+        // Before the beginning of time means: from now on.
+        self.enough_from = at.checked_sub(self.shortest).unwrap_or(now);
         let deadline = tokio::time::Instant::from_std(at);
         let _context = runtime.0.enter();
         let sleep = match &mut self.sleep {
@@ -56,7 +66,10 @@ impl Alarm {
             }
             none => none.insert(Box::pin(tokio::time::sleep_until(deadline))),
         };
-        if sleep.as_mut().poll(&mut Context::from_waker(bell)).is_ready() {
+        // Whatever budget the task in which this happens has used up: a timer that is told to wait its turn would
+        // forget the bell.
+        let mut sleep = tokio::task::unconstrained(sleep.as_mut());
+        if Pin::new(&mut sleep).poll(&mut Context::from_waker(bell)).is_ready() {
             self.at = None;
             bell.wake_by_ref();
         }
@@ -67,13 +80,13 @@ impl Alarm {
         self.at.is_none_or(|at| at <= now)
     }
 
-    /// Whether it will go off after `now`, and not after `at`.
-    pub(crate) fn is_set_before(&self, now: Instant, at: Instant) -> bool {
-        self.at.is_some_and(|set| now < set && set <= at)
+    /// Whether it will go off, and in time for any wait that begins at `now`.
+    pub(crate) fn is_soon_enough(&self, now: Instant) -> bool {
+        self.enough_from <= now && self.at.is_some_and(|at| now < at)
     }
 
     /// Takes the alarm away.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        (self.sleep, self.at) = (None, None);
     }
 }

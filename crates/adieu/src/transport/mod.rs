@@ -59,8 +59,10 @@ pub enum Peek {
     Unknown,
     /// Nothing has come.
     Nothing,
-    /// Bytes, the peer's end, or an error: a read would not wait.
+    /// Bytes, or the peer's end: a read would not wait.
     Something,
+    /// An error, such as a reset. Some kernels tell it once, so that a read after this look gives a mere end.
+    Broken(io::ErrorKind),
 }
 
 /// Whether a transport can reset.

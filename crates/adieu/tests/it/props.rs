@@ -32,7 +32,8 @@ pub(crate) fn play(scene: impl AsyncFnOnce() + Send + 'static) {
 /// Plays a scene on a runtime of this kind; a scene that hangs or spins fails.
 pub(crate) fn play_on(mut kind: tokio::runtime::Builder, scene: impl AsyncFnOnce() + Send + 'static) {
     let (over, curtain) = mpsc::channel();
-    let stage = std::thread::spawn(move || {
+    let name = std::thread::current().name().unwrap_or("a scene").to_owned();
+    let stage = std::thread::Builder::new().name(name).spawn(move || {
         let runtime = kind.enable_all().build().unwrap();
         runtime.block_on(scene());
         over.send(()).unwrap();
@@ -40,7 +41,7 @@ pub(crate) fn play_on(mut kind: tokio::runtime::Builder, scene: impl AsyncFnOnce
     match curtain.recv_timeout(CURTAIN) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the scene hangs"),
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-            if let Err(panic) = stage.join() {
+            if let Err(panic) = stage.unwrap().join() {
                 std::panic::resume_unwind(panic);
             }
         }
@@ -60,6 +61,15 @@ pub(crate) async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
+/// Polls once.
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
 /// A stopwatch.
 pub(crate) fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test measures")]
@@ -71,14 +81,27 @@ pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The answer cut at each place, and byte by byte: one connection each.
-pub(crate) async fn at_each_cut(answer: impl AsRef<[u8]>, scene: impl AsyncFn(Script)) {
-    let answer = answer.as_ref();
-    for cut in 1..answer.len() {
-        scene(Script::new().read_request().send_cut(answer, [cut])).await;
+/// One way in which the bytes of an answer arrive.
+pub(crate) struct Cut<'a> {
+    answer: &'a [u8],
+    /// Where it is cut.
+    at: Vec<usize>,
+}
+
+impl Cut<'_> {
+    /// The script, and then the answer cut like this.
+    pub(crate) fn after(&self, script: Script) -> Script {
+        script.send_cut(self.answer, self.at.iter().copied())
     }
-    scene(Script::new().read_request().send_pieces(answer, 1)).await;
-    scene(Script::new().read_request().send(answer)).await;
+}
+
+/// Plays a scene with the answer whole, cut at each place, and byte by byte.
+pub(crate) async fn at_each_cut(answer: impl AsRef<[u8]>, scene: impl AsyncFn(Cut<'_>)) {
+    let answer = answer.as_ref();
+    for cut in 0..answer.len() {
+        scene(Cut { answer, at: vec![cut] }).await;
+    }
+    scene(Cut { answer, at: (1..answer.len()).collect() }).await;
 }
 
 /// The one connection that a peer saw; panics if a step of its script went wrong.
@@ -301,8 +324,9 @@ impl<T> Noted<T> {
     }
 
     /// Keeps what is written until it is flushed; a shutdown without a flush loses it.
-    pub(crate) fn hoarding(self) -> Self {
-        Self { hoard: Some(Vec::new()), ..self }
+    pub(crate) fn hoarding(mut self) -> Self {
+        self.hoard = Some(Vec::new());
+        self
     }
 }
 

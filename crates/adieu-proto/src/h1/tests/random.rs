@@ -249,10 +249,12 @@ impl Watcher {
 
     /// Takes one piece of news; whether there was one that is not the end.
     fn look(&mut self) -> bool {
+        let awaited = self.engine.may_have_news();
         let Some(event) = self.engine.poll_event(self.now) else {
             self.engine.handle_reader_waiting(self.now);
             return false;
         };
+        assert!(awaited, "{event:?} came unawaited");
         self.told = match (self.told, event) {
             (Told::Nothing, Event::Interim(_)) => Told::Nothing,
             (Told::Nothing, Event::Response(_, size)) => match size {

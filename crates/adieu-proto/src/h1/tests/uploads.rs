@@ -45,6 +45,15 @@ fn a_body_is_on_the_wire_as_its_framing_promised() {
     assert_eq!((it.state(), it.engine.life().exchanges()), (State::Idle, (2, 0)));
 }
 
+#[test]
+fn an_empty_body_is_whole_with_its_head() {
+    let mut it = Scenario::open().ask(Request::post("http://h/"), Some(0)).flushed();
+    assert_eq!((it.engine.phase(), it.engine.owes_body()), (ExchangePhase::AwaitingResponse, false));
+    assert_eq!(it.sent(), "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
+    it.end_body().come(OK).read();
+    assert_eq!(it.state(), State::Idle);
+}
+
 /// Small pieces are copied, large ones are not; the wire must not tell.
 #[test]
 fn the_wire_is_the_same_however_little_the_transport_takes() {
