@@ -3,6 +3,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `engine` | the two halves, the life and the clocks of one connection: the type to use |
+//! | `news` | what the engine is told and what it tells |
 //! | `send` | the request's side: what is staged, what is left to say |
 //! | `receive` | the response's side: heads, interim heads, bodies |
 //! | `reuse` | the one table that says whether the connection may be used again |
@@ -13,11 +14,13 @@
 
 mod clocks;
 mod engine;
+mod news;
 mod receive;
 mod reuse;
 mod send;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{BodySize, Config, EarlyResponse, Engine, Event, Failure, NotOpen, TransportEnd};
+pub use engine::Engine;
+pub use news::{BodySize, Config, EarlyResponse, Event, Failure, NotOpen, TransportEnd};
 pub use send::BodyMisfit;

@@ -214,3 +214,14 @@ pub(super) enum Hold {
     Yes,
     No,
 }
+
+impl std::fmt::Display for BodyMisfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the request body goes on past its Content-Length",
+            Self::TooShort => "the request body ended before its Content-Length",
+        })
+    }
+}
+
+impl std::error::Error for BodyMisfit {}

@@ -329,12 +329,10 @@ impl Work {
         let Some(io) = &self.io else { return Poll::Ready(()) };
         let peek = if now >= self.used + PEEK_AFTER { io.peek() } else { Peek::Unknown };
         while self.engine.state() == State::Idle {
-            if self.read(now, cx) == Turned::Parked {
-                match peek {
-                    Peek::Something => return Poll::Pending,
-                    Peek::Broken(kind) => self.engine.handle_read_end(now, end_of(&kind.into())),
-                    _ => return Poll::Ready(()),
-                }
+            if let Peek::Broken(kind) = peek {
+                self.engine.handle_read_end(now, end_of(&kind.into()));
+            } else if self.read(now, cx) == Turned::Parked {
+                return if peek == Peek::Something { Poll::Pending } else { Poll::Ready(()) };
             }
         }
         self.act(now, cx);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -236,4 +236,50 @@ pub(crate) async fn ask(
 /// Polls a future once.
 pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+/// An in-memory end that the test keeps a hand on, for [`MemoryEnd::set_buffer`] and the like.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(pub(crate) Arc<Mutex<MemoryEnd>>);
+
+impl Shared {
+    pub(crate) fn new(end: MemoryEnd) -> Self {
+        Self(Arc::new(Mutex::new(end)))
+    }
+
+    /// Does something to the end.
+    pub(crate) fn with<T>(&self, deed: impl FnOnce(&mut MemoryEnd) -> T) -> T {
+        deed(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Transport for Shared {
+    fn arm_reset(&self) -> ResetArmed {
+        self.with(|end| end.reset());
+        ResetArmed::Yes
+    }
+}
+
+impl AsyncRead for Shared {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.with(|end| Pin::new(end).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Shared {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|end| Pin::new(end).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|end| Pin::new(end).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|end| Pin::new(end).poll_shutdown(cx))
+    }
 }

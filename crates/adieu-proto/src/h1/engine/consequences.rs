@@ -1,0 +1,313 @@
+//! What follows from what: how heads, bodies, ends and errors move the two halves and the life.
+
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::{Engine, Progress, ReadSide, Reader};
+use crate::codec::Malformed;
+use crate::codec::framing::{Framing, Persistence};
+use crate::codec::request::Wish;
+use crate::codec::response::Head;
+use crate::h1::clocks::Clocks;
+use crate::h1::news::{BodySize, EarlyResponse, Event, Failure, TransportEnd};
+use crate::h1::receive::Place;
+use crate::h1::reuse::{Grounds, Upload, ends_first, forbids_reuse};
+use crate::lifecycle::{CloseReason, Input, Request, Signal, State, Vouched};
+
+/// How a 408 (Request Timeout) begins, by which some peers end an idle connection (RFC 9110 section 15.5.9).
+const IDLE_ENDS: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
+
+impl Engine {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.exchange.progress, Progress::Running)
+    }
+
+    /// Whether what is in flight would be cut short by an end right now.
+    pub(super) fn request(&self) -> Request {
+        // Of what the transport never took any, nothing is cut short.
+        if self.send.is_whole() || self.exchange.facts.handed == 0 { Request::Whole } else { Request::Cut }
+    }
+
+    /// Reports an end to the life, and fails the exchange if that was in the way.
+    pub(super) fn end(&mut self, now: Instant, input: Input, reason: CloseReason) {
+        self.life.handle_end(now, input, reason.clone());
+        self.settle(now, reason);
+    }
+
+    pub(super) fn close_now(&mut self, now: Instant, reason: CloseReason) {
+        self.end(now, Input::CloseNow(self.request()), reason);
+    }
+
+    /// After the life failed what was in flight: keeps why.
+    pub(super) fn settle(&mut self, now: Instant, reason: CloseReason) {
+        if !self.is_running() || self.life.in_flight() > 0 {
+            return;
+        }
+        let failure = Failure { reason, at: self.phase(), facts: self.exchange.facts };
+        self.exchange.progress = Progress::Failed(failure);
+        self.clocks = Clocks::default();
+        if !self.send.is_whole() {
+            self.send.cut();
+        }
+        self.nothing_more_is_taken(now);
+    }
+
+    /// Takes a request back that nobody waits for and nobody saw: the connection is as before.
+    pub(super) fn withdraw(&mut self, now: Instant) {
+        self.exchange.progress = Progress::None;
+        self.clocks = Clocks::default();
+        self.send.withdraw();
+        self.receive.reset();
+        self.life.withdraw_exchange(now);
+    }
+
+    /// Nobody will take what is in the buffer: an end that waited behind it is due.
+    pub(super) fn nothing_more_is_taken(&mut self, now: Instant) {
+        if let Some(end) = self.read_end() {
+            self.read_ended(now, end);
+        }
+        if self.life.state().is_leaving() || self.life.state() == State::Closed {
+            self.bytes_discarded += self.receive.discard();
+        }
+    }
+
+    /// The last byte of the request reached the transport.
+    pub(super) fn request_is_out(&mut self, now: Instant) {
+        if !self.is_running() {
+            return;
+        }
+        if self.life.state() == State::HalfClosing {
+            self.life.handle(now, Input::RequestSent);
+        }
+        match self.receive.place() {
+            Place::Head => self.clocks.head = Some(now),
+            Place::Done => self.exchange_is_over(now),
+            _ => {}
+        }
+    }
+
+    pub(super) fn release_body(&mut self) {
+        self.send.release();
+        self.clocks.continue_wait = None;
+    }
+
+    pub(super) fn head_came(&mut self, now: Instant, head: Head) -> Option<Event> {
+        let status = head.response.status();
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            if status == StatusCode::CONTINUE {
+                self.release_body();
+            }
+            if self.clocks.head.is_some() {
+                self.clocks.head = Some(now);
+            }
+            return Some(Event::Interim(head.response));
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS && self.exchange.asked.upgrade == Wish::No {
+            self.malformed(now, Malformed::Head("101 (Switching Protocols) without having been asked"));
+            return None;
+        }
+        let framed = head.notes.response_framing(&self.exchange.method, head.response.version(), status);
+        let (framing, doubt) = match framed {
+            Ok(framed) => framed,
+            Err(malformed) => {
+                self.malformed(now, malformed);
+                return None;
+            }
+        };
+        self.clocks.head = None;
+        self.clocks.continue_wait = None;
+        if framing == Framing::Upgrade {
+            if !self.send.is_whole() {
+                // RFC 9110 7.8: no change of protocol in the middle of a message.
+                self.malformed(now, Malformed::Head("a switch of protocols before the request was whole"));
+                return None;
+            }
+            return Some(self.upgraded(now, head));
+        }
+        let persistence = head.notes.persistence;
+        let upload = self.decide_upload(status, persistence);
+        let grounds = Grounds {
+            request_version: self.exchange.version,
+            request_close: self.exchange.asked.close,
+            upload,
+            response_version: head.response.version(),
+            persistence,
+            framing,
+            doubt,
+        };
+        self.exchange.ends_first = ends_first(&grounds);
+        if let Some(reason) = forbids_reuse(&grounds) {
+            self.life.retire(now, None, reason);
+        }
+        self.exchange.rhythm = head.notes.rhythm;
+        self.receive.expect_body(framing);
+        let size = match framing {
+            Framing::Length(length) => BodySize::Known(length),
+            Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
+            _ => BodySize::Known(0),
+        };
+        if self.receive.place() == Place::Done {
+            self.response_is_whole(now);
+        }
+        Some(Event::Response(head.response, size))
+    }
+
+    /// RFC 9112 section 9.5, RFC 9110 section 10.1.1: a final response before the request was whole.
+    pub(super) fn decide_upload(&mut self, status: StatusCode, persistence: Persistence) -> Upload {
+        if self.send.is_cut() {
+            return Upload::Stopped;
+        }
+        if self.send.is_whole() {
+            return Upload::Kept;
+        }
+        let stop = match self.config.early_response {
+            EarlyResponse::Stop => true,
+            EarlyResponse::Finish => false,
+            EarlyResponse::StopUnlessSuccess => !status.is_success() || persistence == Persistence::Close,
+        };
+        // What was held back was never asked for.
+        if stop || self.send.is_holding() {
+            self.send.cut();
+            self.clocks.stalled = None;
+            return Upload::Stopped;
+        }
+        Upload::Kept
+    }
+
+    pub(super) fn upgraded(&mut self, now: Instant, head: Head) -> Event {
+        self.receive.expect_body(Framing::None);
+        self.exchange.progress = Progress::None;
+        self.clocks = Clocks::default();
+        self.life.upgrade(now);
+        Event::Response(head.response, BodySize::Upgrade)
+    }
+
+    pub(super) fn response_is_whole(&mut self, now: Instant) {
+        self.clocks.gap = None;
+        self.clocks.discard = None;
+        if self.send.is_cut() || self.send.is_whole() {
+            self.exchange_is_over(now);
+        } else {
+            self.nothing_more_is_taken(now);
+        }
+    }
+
+    /// Both halves are at their end.
+    pub(super) fn exchange_is_over(&mut self, now: Instant) {
+        if self.send.is_cut() {
+            return self.exchange_ends_cut(now, Input::Abort, CloseReason::UploadStopped);
+        }
+        self.exchange.progress = Progress::None;
+        self.clocks = Clocks::default();
+        self.send.reset();
+        self.receive.reset();
+        self.life.end_exchange(now, self.exchange.ends_first);
+        if self.life.state() == State::Idle {
+            self.look_while_idle(now);
+        }
+        self.nothing_more_is_taken(now);
+    }
+
+    /// The response is whole, the request never will be.
+    pub(super) fn exchange_ends_cut(&mut self, now: Instant, input: Input, reason: CloseReason) {
+        self.exchange.progress = Progress::None;
+        self.clocks = Clocks::default();
+        self.send.cut();
+        self.life.end_exchange_cut(now, input, reason);
+        self.nothing_more_is_taken(now);
+    }
+
+    /// Everything readable was taken, and the peer's side has ended.
+    pub(super) fn read_ended(&mut self, now: Instant, end: TransportEnd) {
+        self.read_side = ReadSide::Ended;
+        if self.is_running() && self.receive.place() == Place::UntilClose && end == TransportEnd::Fin {
+            // RFC 9112 section 6.3, rule 8: this is how it ends.
+            self.receive.end_until_close();
+            self.response_is_whole(now);
+        }
+        let running = self.is_running();
+        let half_closed = self.life.state() == State::HalfClosed;
+        let awaited = running && self.receive.place() != Place::Done;
+        let reason = match end {
+            TransportEnd::Reset => CloseReason::Reset,
+            TransportEnd::Failed(kind) => CloseReason::Network(kind),
+            TransportEnd::Fin if awaited && self.exchange.facts.handed == 0 => CloseReason::PeerClosedIdle,
+            TransportEnd::Fin if awaited && half_closed => CloseReason::HalfCloseRefused,
+            TransportEnd::Fin if awaited => CloseReason::PeerEndedEarly,
+            TransportEnd::Fin if running => CloseReason::PeerAskedClose,
+            TransportEnd::Fin => CloseReason::PeerClosedIdle,
+        };
+        if end == TransportEnd::Reset {
+            self.life.handle_heard(Signal::Rst);
+        }
+        match end {
+            TransportEnd::Reset | TransportEnd::Failed(_) if running && !awaited => {
+                // As with a write that breaks: only the rest of an upload is lost.
+                self.exchange_ends_cut(now, Input::Broken, reason.clone());
+            }
+            TransportEnd::Fin => {
+                self.life.handle_peer_end(now, Input::PeerDone(Vouched::Yes), Signal::Fin, reason.clone());
+                if awaited {
+                    self.close_now(now, reason.clone());
+                }
+            }
+            TransportEnd::Reset | TransportEnd::Failed(_) => {
+                self.life.handle_end(now, Input::Broken, reason.clone());
+            }
+        }
+        self.settle(now, reason);
+    }
+
+    /// Whatever comes while nothing is in flight answers no request.
+    pub(super) fn look_while_idle(&mut self, now: Instant) {
+        let buffer = self.receive.buffer();
+        // Too few bytes to tell which: the rest is awaited, and nothing begins meanwhile.
+        if !IDLE_ENDS.iter().any(|start| buffer.len() < start.len() && start.starts_with(buffer)) {
+            self.unexpected(now);
+        }
+    }
+
+    /// Bytes on a connection that owes no answer. A 408 (Request Timeout) is how some peers end an idle one.
+    pub(super) fn unexpected(&mut self, now: Instant) {
+        let is_408 = IDLE_ENDS.iter().any(|start| self.receive.buffer().starts_with(start));
+        let reason = if is_408 { CloseReason::PeerClosedIdle } else { CloseReason::UnexpectedData };
+        self.bytes_discarded += self.receive.discard();
+        self.end(now, Input::CloseNow(Request::Whole), reason);
+    }
+
+    pub(super) fn discard_leaving(&mut self, now: Instant) {
+        let bytes = self.receive.discard();
+        self.bytes_discarded += bytes;
+        self.discarded_leaving += bytes;
+        if self.discarded_leaving > self.config.limits.discard {
+            self.end(now, Input::Abort, CloseReason::LimitExceeded("discarded bytes"));
+        }
+    }
+
+    /// Takes what comes for a reader that is gone.
+    pub(super) fn discard_response(&mut self, now: Instant) {
+        while let Reader::Gone { budget } = self.exchange.reader {
+            let Some(event) = self.poll_event(now) else { return };
+            match event {
+                Event::Data(data) => {
+                    self.bytes_discarded += data.len() as u64;
+                    let Some(budget) = budget.checked_sub(data.len() as u64) else {
+                        return self.close_now(now, CloseReason::RequestCancelled);
+                    };
+                    self.exchange.reader = Reader::Gone { budget };
+                }
+                Event::Failed(_) | Event::End => return,
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn malformed(&mut self, now: Instant, malformed: Malformed) {
+        let reason = match malformed {
+            Malformed::Head(what) | Malformed::Body(what) => CloseReason::ProtocolError(what),
+            Malformed::TooLarge(limit) => CloseReason::LimitExceeded(limit),
+        };
+        self.end(now, Input::Violation(0, self.request()), reason);
+    }
+}

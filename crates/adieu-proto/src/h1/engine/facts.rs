@@ -1,0 +1,154 @@
+//! The facts that a driver reports: what the transport took and gave, how it ended, what time it is.
+
+use std::time::Instant;
+
+use super::{Engine, ReadSide, Reader};
+use crate::codec::framing::Rhythm;
+use crate::fate::ReadEnd;
+use crate::h1::clocks::Alarm;
+use crate::h1::news::TransportEnd;
+use crate::h1::receive::Place;
+use crate::lifecycle::{CloseReason, Input, Phase, Signal, State};
+
+impl Engine {
+    /// The transport took so many bytes of [`slices`](Self::slices).
+    pub fn handle_sent(&mut self, now: Instant, bytes: usize) {
+        self.send.advance(bytes);
+        self.bytes_sent += bytes as u64;
+        self.exchange.facts.handed += bytes as u64;
+        self.clocks.stalled = None;
+        if self.send.is_holding() && self.exchange.facts.head_handed_over() {
+            self.clocks.continue_wait.get_or_insert(now);
+        }
+        if self.send.is_done() && self.send.is_flushed() {
+            self.request_is_out(now);
+        }
+    }
+
+    /// The transport takes nothing for now.
+    pub fn handle_blocked(&mut self, now: Instant) {
+        self.clocks.stalled.get_or_insert(now);
+    }
+
+    /// Our side of the transport is gone. After a reset, what the peer has for us is still read; after another
+    /// failure nothing more will come, but what is here is still delivered.
+    pub fn handle_write_end(&mut self, now: Instant, end: TransportEnd) {
+        if !self.send.is_whole() {
+            self.send.cut();
+        }
+        self.clocks.stalled = None;
+        self.clocks.continue_wait = None;
+        let reason = match end {
+            TransportEnd::Failed(kind) => CloseReason::Network(kind),
+            TransportEnd::Fin | TransportEnd::Reset => CloseReason::Reset,
+        };
+        if self.is_running() && self.receive.place() == Place::Done && self.send.is_cut() {
+            // The response is whole and delivered: only the rest of an upload is lost.
+            return self.exchange_ends_cut(now, Input::Abort, reason);
+        }
+        if !self.is_running() {
+            return self.end(now, Input::WriteBroken, reason);
+        }
+        if let (TransportEnd::Failed(_), ReadSide::Open) = (end, self.read_side) {
+            self.read_side = ReadSide::Ending(end);
+            self.exchange.facts.read_end = ReadEnd::Failed;
+        }
+        if self.read_side != ReadSide::Open && self.receive.buffer().is_empty() {
+            self.read_side = ReadSide::Ended;
+            return self.end(now, Input::Broken, reason);
+        }
+        if self.receive.place() == Place::Head {
+            self.clocks.head.get_or_insert(now);
+        }
+        self.end(now, Input::WriteBroken, reason);
+    }
+
+    /// So many bytes were read into [`room`](Self::room).
+    pub fn handle_received(&mut self, now: Instant, bytes: usize) {
+        self.bytes_received += bytes as u64;
+        self.receive.note_read(bytes, &self.config.limits);
+        // It runs again when the reader has taken what came and waits for more.
+        self.clocks.gap = None;
+        match self.life.state() {
+            State::Idle => self.look_while_idle(now),
+            state if state.is_leaving() => self.discard_leaving(now),
+            _ if self.is_running() && self.exchange.facts.handed == 0 => self.unexpected(now),
+            _ => {
+                if self.receive.place() == Place::Head {
+                    self.exchange.facts.answered += bytes as u64;
+                }
+                if self.exchange.reader != Reader::Present {
+                    self.discard_response(now);
+                }
+            }
+        }
+    }
+
+    /// The peer's side of the transport ended.
+    pub fn handle_read_end(&mut self, now: Instant, end: TransportEnd) {
+        self.read_side = ReadSide::Ending(end);
+        self.exchange.facts.read_end = match end {
+            TransportEnd::Fin => ReadEnd::Fin,
+            TransportEnd::Reset => ReadEnd::Reset,
+            TransportEnd::Failed(_) => ReadEnd::Failed,
+        };
+        // With something left to take, the end waits its turn: everything readable is delivered first.
+        let all_taken = self.receive.buffer().is_empty() || self.receive.place() == Place::Done;
+        if !self.is_running() || all_taken {
+            self.nothing_more_is_taken(now);
+        }
+    }
+
+    /// Looks at the clock. Harmless when early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while self.is_running() {
+            match self.clocks.ran_out(&self.config.timeouts, now) {
+                Some(Alarm::Continue) => self.release_body(),
+                Some(Alarm::TimedOut(Phase::Discard)) => self.close_now(now, CloseReason::RequestCancelled),
+                Some(Alarm::TimedOut(phase)) => self.close_now(now, CloseReason::TimedOut(phase)),
+                None => break,
+            }
+        }
+        self.life.handle_timeout(now, self.request());
+        self.settle(now, CloseReason::TimedOut(Phase::Drain));
+    }
+
+    /// The reader waits for more of the body than there is: the gap runs from now, until bytes come.
+    pub fn handle_reader_waiting(&mut self, now: Instant) {
+        let in_body = matches!(self.receive.place(), Place::Body | Place::UntilClose);
+        if self.is_running() && in_body && self.exchange.rhythm == Rhythm::Steady {
+            self.clocks.gap.get_or_insert(now);
+        }
+    }
+
+    /// So many bytes of another protocol were carried, ours and the peer's.
+    pub fn handle_carried(&mut self, sent: usize, received: usize) {
+        self.bytes_sent += sent as u64;
+        self.bytes_received += received as u64;
+    }
+
+    /// The driver begins to carry out the goodbye: `linger` runs from now.
+    pub fn handle_goodbye_begun(&mut self, now: Instant) {
+        self.life.handle_goodbye_begun(now);
+    }
+
+    /// The driver said this.
+    pub fn handle_said(&mut self, signal: Signal) {
+        self.life.handle_said(signal);
+    }
+
+    /// All of the goodbye reached the transport.
+    pub fn handle_goodbye_sent(&mut self, now: Instant) {
+        self.life.handle(now, Input::GoodbyeSent);
+    }
+
+    /// The goodbye could not be said: our side was gone already. An ending, not an error.
+    pub fn handle_goodbye_refused(&mut self, now: Instant) {
+        self.end(now, Input::WriteBroken, CloseReason::Reset);
+    }
+
+    /// The reset that was ordered could not be made: the transport was only dropped.
+    pub fn handle_reset_unable(&mut self) {
+        self.life.handle_reset_unable();
+    }
+}

@@ -1,0 +1,362 @@
+//! The HTTP/1.1 engine: one connection's two halves, life, clocks and books.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `mod` | the engine, what can be asked of it, what it gives |
+//! | `facts` | what a driver reports |
+//! | `commands` | what a caller wants |
+//! | `consequences` | what follows from what |
+
+mod commands;
+mod consequences;
+mod facts;
+
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Version};
+
+use crate::codec::framing::Rhythm;
+use crate::codec::request::Asked;
+use crate::fate::Facts;
+use crate::h1::clocks::Clocks;
+use crate::h1::news::{Config, Event, Failure, TransportEnd};
+use crate::h1::receive::{Place, ReceiveHalf, Step};
+use crate::h1::send::SendHalf;
+use crate::lifecycle::{
+    Action, CloseReport, ConnectionId, ExchangePhase, First, Input, Lifecycle, Protocol, Side, Signal,
+    Snapshot, State,
+};
+
+/// One HTTP/1.1 connection without its I/O.
+///
+/// Methods come in four families. *Getters* take `&self`. *Facts* are reported with `handle_*`. *Commands* say
+/// what the caller wants: [`begin`](Self::begin), [`send_data`](Self::send_data), [`end_body`](Self::end_body),
+/// [`abandon`](Self::abandon), [`retire`](Self::retire), [`close`](Self::close). *Outputs* are polled. A driver's
+/// turn, with one `now` for all of it:
+///
+/// 1. write [`slices`](Self::slices), report [`handle_sent`](Self::handle_sent) or
+///    [`handle_blocked`](Self::handle_blocked), until nothing is left;
+/// 2. while [`wants_read`](Self::wants_read): read into [`room`](Self::room), report
+///    [`handle_received`](Self::handle_received) or [`handle_read_end`](Self::handle_read_end);
+/// 3. [`handle_timeout`](Self::handle_timeout);
+/// 4. carry out [`poll_action`](Self::poll_action) until `None`; the caller takes
+///    [`poll_event`](Self::poll_event) until `None`;
+/// 5. sleep until [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    life: Lifecycle,
+    send: SendHalf,
+    receive: ReceiveHalf,
+    exchange: Exchange,
+    clocks: Clocks,
+    read_side: ReadSide,
+    bytes_sent: u64,
+    bytes_received: u64,
+    bytes_discarded: u64,
+    /// Of those, the ones after our goodbye began.
+    discarded_leaving: u64,
+}
+
+/// The exchange in flight, or the last one.
+#[derive(Debug)]
+struct Exchange {
+    number: u64,
+    method: Method,
+    version: Version,
+    asked: Asked,
+    facts: Facts,
+    progress: Progress,
+    reader: Reader,
+    rhythm: Rhythm,
+    /// Who ends its side first, should the connection end with this exchange.
+    ends_first: First,
+}
+
+/// The transport's read side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadSide {
+    Open,
+    /// It ended like this; acted upon once everything before it was taken.
+    Ending(TransportEnd),
+    /// It ended, and the life knows.
+    Ended,
+}
+
+#[derive(Debug)]
+enum Progress {
+    /// None was begun, or it ended well.
+    None,
+    /// In flight.
+    Running,
+    /// Failed.
+    Failed(Failure),
+}
+
+/// Who takes the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// Somebody.
+    Present,
+    /// Nobody: what comes is thrown away, so many bytes at most.
+    Gone { budget: u64 },
+}
+
+impl Engine {
+    /// A connection whose transport is there: its handshakes are over.
+    #[must_use]
+    pub fn new(now: Instant, config: Config) -> Self {
+        let mut life = Lifecycle::new(now, config.life);
+        life.handle(now, Input::Opened);
+        Self {
+            config,
+            life,
+            send: SendHalf::default(),
+            receive: ReceiveHalf::default(),
+            exchange: Exchange {
+                number: 0,
+                method: Method::GET,
+                version: Version::HTTP_11,
+                asked: Asked::NOTHING,
+                facts: Facts::default(),
+                progress: Progress::None,
+                reader: Reader::Present,
+                rhythm: Rhythm::Steady,
+                ends_first: First::Us,
+            },
+            clocks: Clocks::default(),
+            read_side: ReadSide::Open,
+            bytes_sent: 0,
+            bytes_received: 0,
+            bytes_discarded: 0,
+            discarded_leaving: 0,
+        }
+    }
+
+    // Getters.
+
+    /// Where the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.life.state()
+    }
+
+    /// The life of the connection.
+    #[must_use]
+    pub fn life(&self) -> &Lifecycle {
+        &self.life
+    }
+
+    /// The number of the exchange in flight, or of the last one; the first has number 1.
+    #[must_use]
+    pub fn exchange(&self) -> u64 {
+        self.exchange.number
+    }
+
+    /// Whether the exchange in flight waits for no one but the peer and the transport: its reader is gone.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.is_running() && self.exchange.reader != Reader::Present
+    }
+
+    /// Whether the next piece of the request's body may be given.
+    #[must_use]
+    pub fn wants_body(&self) -> bool {
+        self.is_running() && self.send.wants_body()
+    }
+
+    /// Whether a body is still owed: held back, or not ended.
+    #[must_use]
+    pub fn owes_body(&self) -> bool {
+        self.is_running() && !self.send.is_done() && !self.send.is_cut()
+    }
+
+    /// Whether something waits for the transport.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        !self.send.is_flushed()
+    }
+
+    /// Whether the response of the exchange in flight, or of the last one, was taken whole.
+    #[must_use]
+    pub fn is_response_whole(&self) -> bool {
+        matches!(self.receive.place(), Place::Idle | Place::Done)
+            && !matches!(self.exchange.progress, Progress::Failed(_))
+    }
+
+    /// Whether the transport shall be read: something is expected, or its end is.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        if self.read_side != ReadSide::Open {
+            return false;
+        }
+        match self.life.state() {
+            State::Opening | State::Upgraded { .. } | State::Closed => false,
+            State::Idle | State::Yielding | State::Closing { .. } | State::Lingering => true,
+            _ => self.receive.wants_more(&self.config.limits),
+        }
+    }
+
+    /// How the transport's read side ended while there was still something to take. Of use after an upgrade: once
+    /// the leftover is taken, report this end again, for the transport may not tell it twice.
+    #[must_use]
+    pub fn read_end(&self) -> Option<TransportEnd> {
+        match self.read_side {
+            ReadSide::Ending(end) => Some(end),
+            ReadSide::Open | ReadSide::Ended => None,
+        }
+    }
+
+    /// How far the exchange in flight is.
+    #[must_use]
+    pub fn phase(&self) -> ExchangePhase {
+        if !self.is_running() {
+            return ExchangePhase::None;
+        }
+        match self.receive.place() {
+            Place::Body | Place::UntilClose => ExchangePhase::ReceivingBody,
+            _ if !self.exchange.facts.head_handed_over() => ExchangePhase::SendingHead,
+            _ if self.send.is_holding() => ExchangePhase::AwaitingContinue,
+            Place::Head if self.send.is_whole() => ExchangePhase::AwaitingResponse,
+            _ => ExchangePhase::SendingBody,
+        }
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) could give something: bytes to look at, an end, a failure.
+    #[must_use]
+    pub fn may_have_news(&self) -> bool {
+        !self.receive.buffer().is_empty() || self.read_end().is_some() || !self.is_running()
+    }
+
+    /// No wait of an exchange that somebody reads runs out sooner than this after it began.
+    #[must_use]
+    pub fn shortest_wait(&self) -> Option<Duration> {
+        self.config.timeouts.shortest()
+    }
+
+    // Outputs.
+
+    /// What the transport shall take next, in order; empty ones among them.
+    #[must_use]
+    pub fn slices(&self) -> [IoSlice<'_>; 3] {
+        self.send.slices()
+    }
+
+    /// Where the next read goes: spare room behind what is there.
+    pub fn room(&mut self) -> &mut BytesMut {
+        self.receive.room(&self.config.limits)
+    }
+
+    /// The next order for the driver.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.life.poll_action()
+    }
+
+    /// The next news for the caller; `None`: nothing before more is read.
+    #[must_use]
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        loop {
+            match &self.exchange.progress {
+                Progress::Failed(failure) => return Some(Event::Failed(failure.clone())),
+                Progress::Running => {}
+                Progress::None => return None,
+            }
+            match self.receive.step(&self.config.limits) {
+                Ok(Step::NeedMore) => {
+                    let end = self.read_end().filter(|_| self.receive.place() != Place::Done)?;
+                    let until_close = self.receive.place() == Place::UntilClose;
+                    self.read_ended(now, end);
+                    if until_close && end == TransportEnd::Fin {
+                        return Some(Event::End);
+                    }
+                }
+                Ok(Step::Head(head)) => {
+                    if let Some(event) = self.head_came(now, head) {
+                        return Some(event);
+                    }
+                }
+                Ok(Step::Data(data)) => {
+                    self.clocks.gap = None;
+                    if self.receive.place() == Place::Done {
+                        self.response_is_whole(now);
+                    }
+                    return Some(Event::Data(data));
+                }
+                Ok(Step::End(trailers)) => {
+                    self.response_is_whole(now);
+                    return Some(trailers.map_or(Event::End, Event::Trailers));
+                }
+                Err(malformed) => self.malformed(now, malformed),
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) would do something.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let exchange = if self.is_running() { self.clocks.next(&self.config.timeouts) } else { None };
+        match (self.life.poll_timeout(), exchange) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Bytes that came with a switch of protocols and belong to the new one.
+    #[must_use]
+    pub fn take_leftover(&mut self) -> Bytes {
+        self.receive.take_leftover()
+    }
+
+    /// Lets go of memory that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        if self.life.state() == State::Idle {
+            self.send.shrink();
+            self.receive.shrink();
+        }
+    }
+
+    /// The connection at one moment; origin, addresses and what only a kernel knows are the driver's to add.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant, id: ConnectionId) -> Snapshot {
+        let (life, state) = (&self.life, self.life.state());
+        let since = now.saturating_duration_since(life.since());
+        let (sent, _) = life.signals();
+        let side = |ended: bool| if ended || state == State::Closed { Side::Ended } else { Side::Open };
+        Snapshot {
+            id,
+            origin: None,
+            peer: None,
+            local: None,
+            protocol: Protocol::Http1,
+            state,
+            in_state: since,
+            ours: side(sent.contains(Signal::Fin) || state == State::Muted),
+            theirs: side(self.read_side != ReadSide::Open),
+            reason: life.reason().cloned(),
+            phase: self.phase(),
+            in_flight: life.in_flight(),
+            done: life.exchanges().0,
+            failed: life.exchanges().1,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            unacknowledged: None,
+            age: now.saturating_duration_since(life.born()),
+            idle: (state == State::Idle).then_some(since),
+            deadline: self.poll_timeout().map(|at| at.saturating_duration_since(now)),
+        }
+    }
+
+    /// The report of a connection that is gone, or is being dropped at `now`.
+    #[must_use]
+    pub fn report(&self, now: Instant, id: ConnectionId) -> CloseReport {
+        CloseReport {
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            bytes_discarded: self.bytes_discarded,
+            ..CloseReport::new(id, Protocol::Http1, &self.life, now)
+        }
+    }
+}
