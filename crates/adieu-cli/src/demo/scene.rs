@@ -227,7 +227,7 @@ pub(super) const SCENES: [Scene; 18] = [
         mode: "half",
         story: "Many servers take our FIN for a cancellation and end without a response. Our reader is told why.",
         act: Act::HalfRefused,
-        expected: Expected { ended: Ended::Truncated, exchanges: (0, 1), ..clean("user_half") },
+        expected: Expected { ended: Ended::Truncated, exchanges: (0, 1), ..clean("half_close_refused") },
     },
     Scene {
         name: "everything dropped",

@@ -172,6 +172,12 @@ impl Lifecycle {
             if actions.as_slice().contains(&Action::FailExchanges) && self.in_flight > 0 {
                 self.failed_by.get_or_insert_with(|| reason.clone());
             }
+            // The one end that says more of the first cause: our half-close, and what the peer made of it.
+            if reason == CloseReason::HalfCloseRefused
+                && self.reason == Some(CloseReason::User(CloseKind::Half))
+            {
+                self.reason = None;
+            }
             self.reason.get_or_insert(reason);
         }
         self.handle(now, input);
@@ -279,7 +285,6 @@ impl Lifecycle {
     pub fn upgrade(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.done += 1;
-        self.reason.get_or_insert(CloseReason::Upgraded);
         self.handle(now, Input::Upgrade);
     }
 

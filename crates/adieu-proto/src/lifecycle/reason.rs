@@ -135,7 +135,6 @@ impl CloseReason {
             | Self::PeerAskedClose
             | Self::BodyUntilClose
             | Self::PeerEndedEarly
-            | Self::HalfCloseRefused
             | Self::UnexpectedData
             | Self::GoAway(_)
             | Self::Reset

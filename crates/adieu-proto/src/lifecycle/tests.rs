@@ -215,7 +215,8 @@ fn a_peer_that_takes_a_half_close_for_a_cancellation_truncates() {
     told.life.handle(told.at(1.0), Input::RequestSent);
     told.say_goodbye(1.0);
     told.peer_ends(2.0, CloseReason::HalfCloseRefused);
-    assert_eq!(told.life.reason(), Some(&CloseReason::User(CloseKind::Half)));
+    // The one reason that takes the place of the first: it says what became of it.
+    assert_eq!(told.life.reason(), Some(&CloseReason::HalfCloseRefused));
     assert_eq!((told.life.ended(), told.life.exchanges()), (Some(Ended::Truncated), (0, 1)));
 }
 
@@ -224,7 +225,7 @@ fn an_upgraded_connection_ends_when_both_sides_ended() {
     let mut told = Told::busy();
     told.life.upgrade(told.at(1.0));
     assert_eq!((told.life.exchanges(), told.deadline()), ((1, 0), None));
-    told.peer_ends(2.0, CloseReason::PeerClosedIdle);
+    told.peer_ends(2.0, CloseReason::Upgraded);
     assert_eq!(told.life.state(), State::Upgraded { ours: Side::Open, theirs: Side::Ended });
     told.life.handle(told.at(9.0), Input::EndOurs);
     told.say_goodbye(9.0);

@@ -138,7 +138,7 @@ impl Engine {
 
     /// The holder of an upgraded connection ends our side; the peer's stays as it is.
     pub fn end_ours(&mut self, now: Instant) {
-        self.life.handle(now, Input::EndOurs);
+        self.life.handle_end(now, Input::EndOurs, CloseReason::Upgraded);
     }
 
     /// The holder of an upgraded connection lets go of it: what did not end on both sides is cut short.

@@ -228,9 +228,12 @@ impl Engine {
         }
         let running = self.is_running();
         let half_closed = self.life.state() == State::HalfClosed;
+        let upgraded = matches!(self.life.state(), State::Upgraded { .. });
         let awaited = running && self.receive.place() != Place::Done;
         let reason = match end {
+            TransportEnd::Reset if awaited && half_closed => CloseReason::HalfCloseRefused,
             TransportEnd::Reset => CloseReason::Reset,
+            TransportEnd::Fin if upgraded => CloseReason::Upgraded,
             TransportEnd::Failed(kind) => CloseReason::Network(kind),
             TransportEnd::Fin if awaited && self.exchange.facts.handed == 0 => CloseReason::PeerClosedIdle,
             TransportEnd::Fin if awaited && half_closed => CloseReason::HalfCloseRefused,

@@ -91,11 +91,14 @@ fn half_close_refused() {
     for bytes in ["", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe"] {
         let outcome = however_cut(half_closed, bytes, Some(FIN));
         assert_eq!(outcome.failure().reason, CloseReason::HalfCloseRefused);
-        assert_eq!(outcome.reason, Some(CloseReason::User(CloseKind::Half)));
+        assert_eq!(outcome.reason, Some(CloseReason::HalfCloseRefused));
         assert_eq!(
             (outcome.ended, outcome.orders),
             (Some(Ended::Truncated), vec![LeavePool, HALF, FailExchanges, DROP])
         );
+        let reset = however_cut(half_closed, bytes, Some(TransportEnd::Reset));
+        assert_eq!(reset.failure().reason, CloseReason::HalfCloseRefused);
+        assert_eq!((reset.reason, reset.ended), (Some(CloseReason::HalfCloseRefused), Some(Ended::Reset)));
     }
 }
 
