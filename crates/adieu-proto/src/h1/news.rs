@@ -39,7 +39,7 @@ pub enum EarlyResponse {
 
 /// News for the caller of the exchange in flight.
 ///
-/// Ask [`Engine::is_response_whole`] after each: where the last piece of a body, its trailers or a head without a
+/// Ask [`Engine::is_response_whole`](super::Engine::is_response_whole) after each: where the last piece of a body, its trailers or a head without a
 /// body make the response whole, no `End` follows.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -32,6 +32,7 @@ pub struct ResponseFuture {
     stage: Stage,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each request")]
 enum Stage {
     /// Nothing was written.
     New(Outgoing),

@@ -84,13 +84,6 @@ impl Departures {
         }
         (Admission::Granted(set.admit(&self.0, leaver)), shed)
     }
-
-    /// How many are on their way out, and how many wait for it.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> (usize, usize) {
-        let set = self.0.lock();
-        (set.leaving.len(), set.waiting.len())
-    }
 }
 
 impl Set {

@@ -3,6 +3,9 @@
 //! Real sockets (`adieu_testkit::peer`) show what only a kernel can show, with short real limits. Everything that
 //! is about time runs on a paused clock over the in-memory transport (`support`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "the rule is for the crate, not for its users")]
+
 mod close_modes;
 mod dropping;
 mod floors;

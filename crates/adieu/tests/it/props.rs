@@ -98,10 +98,27 @@ impl Cut<'_> {
 /// Plays a scene with the answer whole, cut at each place, and byte by byte.
 pub(crate) async fn at_each_cut(answer: impl AsRef<[u8]>, scene: impl AsyncFn(Cut<'_>)) {
     let answer = answer.as_ref();
-    for cut in 0..answer.len() {
-        scene(Cut { answer, at: vec![cut] }).await;
-    }
-    scene(Cut { answer, at: (1..answer.len()).collect() }).await;
+    let cuts = (0..answer.len()).map(|cut| vec![cut]).chain([(1..answer.len()).collect()]);
+    side_by_side(cuts.map(|at| scene(Cut { answer, at }))).await;
+}
+
+/// Plays many scenes, some at a time.
+pub(crate) async fn side_by_side<F: Future<Output = ()>>(scenes: impl IntoIterator<Item = F>) {
+    const AT_A_TIME: usize = 12;
+    let mut scenes = scenes.into_iter().fuse();
+    let mut playing: Vec<Pin<Box<F>>> = Vec::new();
+    std::future::poll_fn(|cx| {
+        loop {
+            let next = if playing.len() < AT_A_TIME { scenes.next() } else { None };
+            let full = next.is_none();
+            playing.extend(next.map(Box::pin));
+            playing.retain_mut(|scene| scene.as_mut().poll(cx).is_pending());
+            if full && (playing.len() == AT_A_TIME || scenes.size_hint().1 == Some(0)) {
+                return if playing.is_empty() { Poll::Ready(()) } else { Poll::Pending };
+            }
+        }
+    })
+    .await;
 }
 
 /// The one connection that a peer saw; panics if a step of its script went wrong.
