@@ -116,6 +116,15 @@ impl Error {
     }
 
     pub(crate) fn request_body(source: BoxError) -> Self {
+        let source = match source.downcast::<Self>() {
+            // A wrapped body has said so already.
+            Ok(said) if said.0.kind == ErrorKind::RequestBody => match said.0.source {
+                Some(source) => source,
+                None => said.into(),
+            },
+            Ok(other) => other,
+            Err(source) => source,
+        };
         Self::new(ErrorKind::RequestBody).because(CloseReason::RequestBodyFailed).with(source)
     }
 

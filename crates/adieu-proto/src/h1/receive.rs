@@ -157,7 +157,14 @@ impl ReceiveHalf {
 
     /// Whether more may be read: the caller is not far behind, or what is there is too few to make anything of.
     pub(super) fn wants_more(&self, limits: &Limits) -> bool {
-        self.buffer.len() < limits.read_ahead || self.buffer.len() == self.too_few
+        let here = self.buffer.len();
+        here == 0 || here < limits.read_ahead || here == self.too_few
+    }
+
+    /// Whether the end of a head is among what came and was not taken yet.
+    pub(super) fn holds_head(&self) -> bool {
+        let ends = |end: &[u8]| self.buffer.windows(end.len()).any(|window| window == end);
+        self.place() == Place::Head && (ends(b"\n\r\n") || ends(b"\n\n"))
     }
 
     /// How many bytes of the body are still to be taken, where its framing tells.

@@ -172,10 +172,11 @@ impl Lifecycle {
             if actions.as_slice().contains(&Action::FailExchanges) && self.in_flight > 0 {
                 self.failed_by.get_or_insert_with(|| reason.clone());
             }
-            // The one end that says more of the first cause: our half-close, and what the peer made of it.
-            if reason == CloseReason::HalfCloseRefused
-                && self.reason == Some(CloseReason::User(CloseKind::Half))
-            {
+            // The ends that say more than the first cause: our half-close, and what the peer made of it; and a
+            // connection that was on its way out for whatever cause, and had to go at once.
+            let refused = reason == CloseReason::HalfCloseRefused
+                && self.reason == Some(CloseReason::User(CloseKind::Half));
+            if refused || reason == CloseReason::Shed {
                 self.reason = None;
             }
             self.reason.get_or_insert(reason);

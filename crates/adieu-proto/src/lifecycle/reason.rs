@@ -20,7 +20,7 @@ pub enum CloseReason {
     MaxAge,
     /// The connection did its maximum number of exchanges.
     MaxExchanges,
-    /// Too many dropped connections were on their way out; this was the oldest.
+    /// Too many dropped connections were on their way out; this was the oldest. Told in place of the first cause.
     Shed,
     /// The runtime that drove the connection is gone.
     RuntimeGone,

@@ -23,15 +23,15 @@ use std::time::Duration;
 
 use adieu_proto::h1::{Config, EarlyResponse, Engine};
 use adieu_proto::lifecycle::State;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use http_body::Body as HttpBody;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::Body;
 pub use super::handle::Connection;
-use super::request::Outgoing;
-use super::response::OnInterim;
+use super::request::{Outgoing, length_of, upload_of};
 pub use super::response::ResponseFuture;
+use super::response::{OnInterim, begin};
 use crate::drive::{Departures, Lease, Wire};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::rt::{self, Runtime};
@@ -221,10 +221,34 @@ impl SendRequest {
             if let Err(error) = sender.ready().await {
                 return Err(TrySendError { error, message: Some(request) });
             }
-            let response = sender.send_request(request);
-            drop(sender);
+            let (head, body) = request.into_parts();
+            let length = length_of(&body);
+            let exchange = match poll_fn(|cx| sender.poll_begin(cx, &head, length)).await {
+                Ok(exchange) => exchange,
+                Err(error) => {
+                    let message = Some(Request::from_parts(head, body));
+                    return Err(TrySendError { error, message });
+                }
+            };
+            let upload = upload_of(body);
+            let Self { wire, on_interim, lease } = sender;
+            // In flight by now, it outlives the sender.
+            drop(lease);
+            let response = ResponseFuture::begun(wire, on_interim, exchange, upload);
             response.await.map_err(|error| TrySendError { error, message: None })
         }
+    }
+
+    fn poll_begin(
+        &self,
+        cx: &mut Context<'_>,
+        head: &request::Parts,
+        length: Option<u64>,
+    ) -> Poll<Result<u64, Error>> {
+        let now = rt::now();
+        let mut work = self.wire.lock();
+        work.obey(now);
+        begin(&self.wire, &mut work, now, cx, head, length)
     }
 
     /// Waits until the next request can be sent: the response before it was read or cleared away.

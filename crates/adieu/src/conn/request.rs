@@ -25,12 +25,23 @@ impl Outgoing {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        if body.is_end_stream() {
-            return Self { head, length: Some(0), upload: None };
-        }
-        let length = body.size_hint().exact();
-        Self { head, length, upload: Some(uniform(body)) }
+        Self { length: length_of(&body), head, upload: upload_of(body) }
     }
+}
+
+/// What a body says of its length; `None`: not known.
+pub(super) fn length_of(body: &impl Body) -> Option<u64> {
+    if body.is_end_stream() { Some(0) } else { body.size_hint().exact() }
+}
+
+/// A body as the engine takes it; `None`: there is none.
+pub(super) fn upload_of<B>(body: B) -> Option<Upload>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    (!body.is_end_stream()).then(|| uniform(body))
 }
 
 /// Any body as the engine takes it; without a copy where its data is `Bytes` already.

@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use adieu_proto::h1::{BodySize, Event, NotOpen};
-use http::Response;
+use adieu_proto::lifecycle::State;
+use http::{Response, request};
 
 use super::body::Body;
 use super::incoming::{Early, Incoming, settle};
@@ -29,13 +30,14 @@ pub(super) type OnInterim = Arc<dyn Fn(&Response<()>) + Send + Sync>;
 pub struct ResponseFuture {
     wire: Arc<Wire>,
     on_interim: Option<OnInterim>,
+    /// The request, as long as it is needed; whatever of the caller's is in it is dropped under no lock.
+    outgoing: Option<Outgoing>,
     stage: Stage,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each request")]
 enum Stage {
     /// Nothing was written.
-    New(Outgoing),
+    New,
     /// The exchange with this number is in flight.
     Sent(u64, Option<Upload>),
     /// It was told how it ended.
@@ -44,36 +46,73 @@ enum Stage {
 
 impl ResponseFuture {
     pub(super) fn new(wire: Arc<Wire>, on_interim: Option<OnInterim>, outgoing: Outgoing) -> Self {
-        Self { wire, on_interim, stage: Stage::New(outgoing) }
+        Self { wire, on_interim, outgoing: Some(outgoing), stage: Stage::New }
     }
 
-    /// Begins the exchange; `Pending` while the one before is being cleared away.
+    /// The future of an exchange that was begun.
+    pub(super) fn begun(
+        wire: Arc<Wire>,
+        on_interim: Option<OnInterim>,
+        exchange: u64,
+        upload: Option<Upload>,
+    ) -> Self {
+        Self { wire, on_interim, outgoing: None, stage: Stage::Sent(exchange, upload) }
+    }
+
+    /// Begins the exchange if that was not done yet.
     fn begin(
         &mut self,
         work: &mut Locked<'_>,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        let Stage::New(outgoing) = &mut self.stage else { return Poll::Ready(Ok(())) };
-        if work.driver == Driver::Caller && work.look(now, cx).is_pending() {
-            return Poll::Pending;
-        }
-        let error = match work.engine.begin(now, &outgoing.head, outgoing.length) {
-            Ok(_) => {
-                self.stage = Stage::Sent(work.engine.exchange(), outgoing.upload.take());
-                return Poll::Ready(Ok(()));
-            }
-            Err(NotOpen::Busy) if work.is_clearing() => {
-                self.wire.watch(cx.waker());
-                return Poll::Pending;
-            }
-            Err(NotOpen::Unsendable(unsendable)) => Error::unsendable(unsendable),
-            Err(NotOpen::Ending(reason)) => Error::closed(reason, self.wire.id()),
-            Err(_) => Error::new(ErrorKind::NotReady).on(self.wire.id()),
+        let (Stage::New, Some(outgoing)) = (&self.stage, &mut self.outgoing) else {
+            return Poll::Ready(Ok(()));
         };
-        self.stage = Stage::Over;
-        Poll::Ready(Err(error))
+        match ready!(begin(&self.wire, work, now, cx, &outgoing.head, outgoing.length)) {
+            Ok(exchange) => {
+                self.stage = Stage::Sent(exchange, outgoing.upload.take());
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.stage = Stage::Over;
+                Poll::Ready(Err(error))
+            }
+        }
     }
+}
+
+/// Begins an exchange, and gives its number; `Pending` while the one before is being cleared away.
+pub(super) fn begin(
+    wire: &Arc<Wire>,
+    work: &mut Locked<'_>,
+    now: Instant,
+    cx: &mut Context<'_>,
+    head: &request::Parts,
+    length: Option<u64>,
+) -> Poll<Result<u64, Error>> {
+    let looked = match work.driver {
+        Driver::Caller => work.look(now, cx),
+        Driver::Attendant => Poll::Ready(()),
+    };
+    let begun = match looked {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(()) => match work.engine.begin(now, head, length) {
+            Ok(_) => return Poll::Ready(Ok(work.engine.exchange())),
+            Err(NotOpen::Busy) if work.is_clearing() => {
+                wire.watch(cx.waker());
+                Poll::Pending
+            }
+            Err(NotOpen::Unsendable(unsendable)) => Poll::Ready(Err(Error::unsendable(unsendable))),
+            Err(NotOpen::Ending(reason)) => Poll::Ready(Err(Error::closed(reason, wire.id()))),
+            Err(_) => Poll::Ready(Err(Error::new(ErrorKind::NotReady).on(wire.id()))),
+        },
+    };
+    if work.engine.state() == State::Idle {
+        // The look has replaced what watched the idle connection.
+        settle(work, now);
+    }
+    begun
 }
 
 impl Future for ResponseFuture {
@@ -85,7 +124,7 @@ impl Future for ResponseFuture {
         let mut work = wire.lock();
         let now = rt::now();
         work.obey(now);
-        let mut looked = matches!(this.stage, Stage::New(_));
+        let mut looked = matches!(this.stage, Stage::New);
         match this.begin(&mut work, now, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -117,6 +156,17 @@ impl Future for ResponseFuture {
                     }
                 }
             }
+            match (&upload, work.engine.owes_body()) {
+                (Some(_), false) => {
+                    // Nothing more is asked of it, however long the response takes.
+                    drop(work);
+                    *upload = None;
+                    work = wire.lock();
+                }
+                // A coding, but no body: its end is all there is.
+                (None, true) => drop(work.engine.end_body(now, None)),
+                _ => {}
+            }
             let turned = match work.driver {
                 Driver::Caller if std::mem::take(&mut looked) => work.push(now, cx),
                 Driver::Caller => work.turn(now, cx),
@@ -147,6 +197,7 @@ impl Future for ResponseFuture {
                     work.read_by(cx.waker());
                     work.arm_soon_enough(now);
                     drop(work);
+                    this.outgoing = None;
                     if attended {
                         wire.call_attendant();
                     }
@@ -189,13 +240,13 @@ impl ResponseFuture {
         if whole {
             settle(&mut work, now);
         }
-        let goes_on = upload.filter(|_| work.engine.owes_body());
+        let owed = work.engine.owes_body();
         let attended = work.driver == Driver::Attendant;
         drop(work);
-        match goes_on {
-            Some(upload) => self.wire.hand_over(upload),
-            None if attended => self.wire.call_attendant(),
-            None => {}
+        match upload {
+            Some(upload) if owed => self.wire.hand_over(upload),
+            _ if attended => self.wire.call_attendant(),
+            _ => {}
         }
         let body = match whole {
             true => Body::whole(early, trailers),
@@ -216,7 +267,7 @@ impl Drop for ResponseFuture {
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
-            Stage::New(_) => "new",
+            Stage::New => "new",
             Stage::Sent(..) => "sent",
             Stage::Over => "over",
         };

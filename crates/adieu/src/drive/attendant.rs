@@ -90,7 +90,7 @@ impl Attendant {
         let mut work = self.wire.lock();
         work.driver = Driver::Attendant;
         work.obey(now);
-        work.engine.handle_timeout(now);
+        // What came in time is read before a deadline that has passed by now.
         work.turn_until_parked(now, cx);
         let over = if work.engine.owes_body() { None } else { self.upload.take() };
         let stay = match () {
@@ -119,8 +119,10 @@ impl Attendant {
         }
         let frame = std::task::ready!(upload.as_mut().poll_frame(cx));
         let mut work = self.wire.lock();
+        let given = super::give(&mut work.engine, rt::now(), frame);
+        drop(work);
         // What went wrong with the body is told to the reader as the failure of its exchange.
-        let _told = super::give(&mut work.engine, rt::now(), frame);
+        drop(given);
         Poll::Ready(())
     }
 }

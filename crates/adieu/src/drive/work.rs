@@ -75,8 +75,10 @@ enum Farewell {
     Ordered(Goodbye),
     /// Waiting for a place among the departures.
     Queued,
-    /// Being flushed and shut down.
-    Begun,
+    /// What was written is being flushed.
+    Flushing,
+    /// Our side is being shut down; nothing is flushed any more.
+    Ending,
 }
 
 /// Whether the transport may hold bytes back.
@@ -253,7 +255,7 @@ impl Work {
     fn say_goodbye(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         match self.goodbye {
             None => return Poll::Ready(()),
-            Some(Farewell::Begun) => {}
+            Some(Farewell::Flushing | Farewell::Ending) => {}
             // Our side ends, the exchange goes on: that is no departure yet.
             Some(Farewell::Ordered(Goodbye::HalfOnly)) => self.engine.handle_goodbye_begun(now),
             Some(Farewell::Queued) if self.departure.is_none() => return Poll::Pending,
@@ -276,11 +278,18 @@ impl Work {
             }
             Some(Farewell::Queued | Farewell::Ordered(_)) => self.engine.handle_goodbye_begun(now),
         }
-        self.goodbye = Some(Farewell::Begun);
         let Some(io) = &mut self.io else { return Poll::Ready(()) };
         let mut io = Pin::new(&mut **io);
-        let said = match io.as_mut().poll_flush(cx) {
-            Poll::Ready(Ok(())) => io.poll_shutdown(cx),
+        let flushed = match self.goodbye {
+            Some(Farewell::Ending) => Poll::Ready(Ok(())),
+            _ => io.as_mut().poll_flush(cx),
+        };
+        self.goodbye = Some(Farewell::Flushing);
+        let said = match flushed {
+            Poll::Ready(Ok(())) => {
+                (self.flush, self.goodbye) = (Flush::Done, Some(Farewell::Ending));
+                io.poll_shutdown(cx)
+            }
             other => other,
         };
         match said {
@@ -339,11 +348,10 @@ impl Work {
         Poll::Ready(())
     }
 
-    /// Begins to watch for the end of an idle connection when its time has come: from then on its transport
-    /// rings the bell.
+    /// Watches for the end of an idle connection when its time has come: from then on its transport rings the
+    /// bell. Called whenever an attendant leaves, for what was registered before, its last turn has replaced.
     pub(super) fn watch_idle(&mut self, now: Instant) {
-        let idle = self.engine.state() == State::Idle && now >= self.used + WATCH_AFTER;
-        if !idle || self.watch == IdleWatch::Registered {
+        if self.engine.state() != State::Idle || now < self.used + WATCH_AFTER {
             return;
         }
         self.engine.shrink();
@@ -375,7 +383,9 @@ impl Work {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.alarm.set(at, now, &self.runtime, &self.bell);
+        if self.alarm.set(at, now, &self.runtime, &self.bell).is_err() {
+            self.forsake(now);
+        }
     }
 
     pub(super) fn unacknowledged(&self) -> Option<u64> {

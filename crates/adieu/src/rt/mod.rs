@@ -1,6 +1,7 @@
 //! The runtime: the only place that reads the clock, sets an alarm or spawns a task.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -31,6 +32,10 @@ impl Runtime {
     }
 }
 
+/// The runtime of a connection was shut down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuntimeGone;
+
 /// The one alarm of a connection. It wakes the connection's bell, whoever polls; an alarm that goes off early
 /// is harmless, so it is set anew only when it would go off late.
 pub(crate) struct Alarm {
@@ -49,10 +54,20 @@ impl Alarm {
     }
 
     /// Wakes `bell` at `at`, or earlier.
-    pub(crate) fn set(&mut self, at: Option<Instant>, now: Instant, runtime: &Runtime, bell: &Waker) {
-        let Some(at) = at else { return };
+    ///
+    /// # Errors
+    ///
+    /// The runtime is gone, and nothing will.
+    pub(crate) fn set(
+        &mut self,
+        at: Option<Instant>,
+        now: Instant,
+        runtime: &Runtime,
+        bell: &Waker,
+    ) -> Result<(), RuntimeGone> {
+        let Some(at) = at else { return Ok(()) };
         if self.at.is_some_and(|set| set <= at && set > now) {
-            return;
+            return Ok(());
         }
         self.at = Some(at);
         // Before the beginning of time means: from now on.
@@ -69,10 +84,14 @@ impl Alarm {
         // Whatever budget the task in which this happens has used up: a timer that is told to wait its turn would
         // forget the bell.
         let mut sleep = tokio::task::unconstrained(sleep.as_mut());
-        if Pin::new(&mut sleep).poll(&mut Context::from_waker(bell)).is_ready() {
+        let mut poll = || Pin::new(&mut sleep).poll(&mut Context::from_waker(bell));
+        // Who polls on another runtime may outlive this one, and a timer of a runtime that is gone can but panic.
+        let rung = std::panic::catch_unwind(AssertUnwindSafe(&mut poll)).map_err(|_| RuntimeGone)?;
+        if rung.is_ready() {
             self.at = None;
             bell.wake_by_ref();
         }
+        Ok(())
     }
 
     /// Whether it went off, or was never set.

@@ -105,18 +105,17 @@ pub(crate) async fn at_each_cut(answer: impl AsRef<[u8]>, scene: impl AsyncFn(Cu
 /// Plays many scenes, some at a time.
 pub(crate) async fn side_by_side<F: Future<Output = ()>>(scenes: impl IntoIterator<Item = F>) {
     const AT_A_TIME: usize = 12;
-    let mut scenes = scenes.into_iter().fuse();
-    let mut playing: Vec<Pin<Box<F>>> = Vec::new();
+    let mut scenes: Vec<_> = scenes.into_iter().map(Box::pin).collect();
     std::future::poll_fn(|cx| {
-        loop {
-            let next = if playing.len() < AT_A_TIME { scenes.next() } else { None };
-            let full = next.is_none();
-            playing.extend(next.map(Box::pin));
-            playing.retain_mut(|scene| scene.as_mut().poll(cx).is_pending());
-            if full && (playing.len() == AT_A_TIME || scenes.size_hint().1 == Some(0)) {
-                return if playing.is_empty() { Poll::Ready(()) } else { Poll::Pending };
+        // Those in front play; one that is over makes room for the next.
+        let mut at = 0;
+        while at < scenes.len().min(AT_A_TIME) {
+            match scenes[at].as_mut().poll(cx) {
+                Poll::Ready(()) => drop(scenes.remove(at)),
+                Poll::Pending => at += 1,
             }
         }
+        if scenes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

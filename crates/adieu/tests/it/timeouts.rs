@@ -890,3 +890,32 @@ async fn a_lingering_and_a_draining_connection_are_left_alone() {
     assert!(polls.polls().total() <= before + 8, "{before} and then {:?}", polls.polls());
     within(2 * DAY, closing).await.unwrap();
 }
+
+// What is ready at the same moment as its deadline was in time.
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_was_blocked_past_a_deadline_still_delivers_what_had_come() {
+    let builder = unlimited().response_head_timeout(Some(secs(5))).body_gap_timeout(Some(secs(5)));
+    let (mut sender, connection, mut peer) = connect(&builder).await;
+    for _ in 0..3 {
+        let sending = beside(sender.send_request(get("/")));
+        peer.read_head().await.unwrap();
+        pass(secs(2)).await;
+        peer.send(LONG).await.unwrap();
+        // Both the bytes and the alarm are there before anybody is polled.
+        tokio::time::advance(secs(60)).await;
+        let mut body =
+            in_time(sending).await.unwrap().expect("the head was there before its deadline").into_body();
+        let reading = beside(async move { body.frame().await.map(|frame| (frame, body)) });
+        pass(secs(2)).await;
+        peer.send(vec![b'x'; 1000]).await.unwrap();
+        tokio::time::advance(secs(60)).await;
+        let (frame, body) = in_time(reading).await.unwrap().unwrap();
+        assert_eq!(
+            frame.expect("the bytes were there before their deadline").into_data().unwrap().len(),
+            1000
+        );
+        drop(body);
+        assert_eq!(connection.state(), State::Idle);
+    }
+}

@@ -31,7 +31,6 @@ impl Engine {
                 return Err(NotOpen::Ending(CloseReason::UnexpectedData));
             }
             State::Active => return Err(NotOpen::Busy),
-            _ if self.is_running() => return Err(NotOpen::Busy),
             _ => {
                 return Err(NotOpen::Ending(self.life.reason().cloned().unwrap_or(CloseReason::RuntimeGone)));
             }

@@ -98,7 +98,7 @@ impl Engine {
             if status == StatusCode::CONTINUE {
                 self.release_body();
             }
-            if self.clocks.head.is_some() {
+            if self.clocks.head.is_some() || self.send.is_whole() {
                 self.clocks.head = Some(now);
             }
             return Some(Event::Interim(head.response));

@@ -104,6 +104,10 @@ impl Engine {
         while self.is_running() {
             match self.clocks.ran_out(&self.config.timeouts, now) {
                 Some(Alarm::Continue) => self.release_body(),
+                // A whole head that waits for its reader came in time.
+                Some(Alarm::TimedOut(Phase::ResponseHead)) if self.receive.holds_head() => {
+                    self.clocks.head = None;
+                }
                 Some(Alarm::TimedOut(Phase::Discard)) => self.close_now(now, CloseReason::RequestCancelled),
                 Some(Alarm::TimedOut(phase)) => self.close_now(now, CloseReason::TimedOut(phase)),
                 None => break,

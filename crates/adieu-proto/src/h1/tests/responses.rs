@@ -267,9 +267,9 @@ fn only_one_exchange_at_a_time() {
     let (head, ()) = Request::get("http://h/").body(()).unwrap().into_parts();
     assert_eq!(it.engine.begin(it.now, &head, Some(0)), Err(NotOpen::Busy));
     it.close(CloseMode::graceful());
-    assert_eq!(it.engine.begin(it.now, &head, Some(0)), Err(NotOpen::Busy));
-    it.come("llo").read().obey();
     let user = CloseReason::User(CloseKind::Graceful);
+    assert_eq!(it.engine.begin(it.now, &head, Some(0)), Err(NotOpen::Ending(user.clone())));
+    it.come("llo").read().obey();
     assert_eq!(it.engine.begin(it.now, &head, Some(0)), Err(NotOpen::Ending(user)));
 }
 

@@ -9,7 +9,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::props::{at_each_cut, check, ms, pause, play, refuses, seen};
+use crate::props::{at_each_cut, check, ms, pause, play, refuses, seen, side_by_side};
 use crate::support::{connect, connect_with, get, read};
 
 fn head() -> Request<Body> {
@@ -367,7 +367,7 @@ fn a_body_cut_at_each_place_by_the_peers_end_is_incomplete_and_its_bytes_are_del
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nabcdefgh\r\n0\r\n\r\n".to_owned();
         for answer in [length, chunked] {
             let head = answer.find("\r\n\r\n").unwrap() + 4;
-            for cut in 0..answer.len() {
+            side_by_side((0..answer.len()).map(async |cut| {
                 let script = Script::new().read_request().send(&answer.as_bytes()[..cut]).fin();
                 let peer = Peer::tcp(script).unwrap();
                 let (mut sender, connection) = connect(&peer).await;
@@ -401,7 +401,8 @@ fn a_body_cut_at_each_place_by_the_peers_end_is_incomplete_and_its_bytes_are_del
                     "{report}"
                 );
                 seen(peer).await.assert_fin();
-            }
+            }))
+            .await;
         }
     });
 }

@@ -1,0 +1,13 @@
+//! Closing on purpose, as the caller, the report and the peer see it.
+//!
+//! | file | what it shows |
+//! |---|---|
+//! | `matrix` | each mode at each moment of an exchange, over TCP, Unix sockets and opaque I/O |
+//! | `gentle` | graceful and half: what still arrives, and how long it may take |
+//! | `strict` | now and abort: at once, whoever polls or does not |
+//! | `handles` | many closes, many threads, watching, asking |
+
+mod gentle;
+mod handles;
+mod matrix;
+mod strict;
