@@ -84,7 +84,13 @@ pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut Vec<u8>) -> 
     out.push(b' ');
     match (is_connect, head.uri.path_and_query()) {
         (true, _) => out.extend_from_slice(authority.unwrap_or_default().as_bytes()),
-        (false, Some(target)) => out.extend_from_slice(target.as_str().as_bytes()),
+        (false, Some(target)) => {
+            // RFC 9112 3.2.1: an empty path is sent as `/`, before its query too.
+            if target.as_str().starts_with('?') {
+                out.push(b'/');
+            }
+            out.extend_from_slice(target.as_str().as_bytes());
+        }
         (false, None) => out.push(b'/'),
     }
     out.extend_from_slice(if head.version == Version::HTTP_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });

@@ -167,6 +167,7 @@ impl Future for ResponseFuture {
                 (None, true) => drop(work.engine.end_body(now, None)),
                 _ => {}
             }
+            let wanted = work.engine.wants_read();
             let turned = match work.driver {
                 Driver::Caller if std::mem::take(&mut looked) => work.push(now, cx),
                 Driver::Caller => work.turn(now, cx),
@@ -191,6 +192,8 @@ impl Future for ResponseFuture {
                 }
                 Some(_) => {}
                 None if turned == Turned::Progress => {}
+                // What is there turned out to be too little.
+                None if !wanted && work.engine.wants_read() && work.driver == Driver::Caller => {}
                 None if upload.is_some() && !silent && work.engine.wants_body() => {}
                 None => {
                     let attended = work.driver == Driver::Attendant && work.engine.wants_write();
@@ -237,8 +240,10 @@ impl ResponseFuture {
             whole = work.engine.is_response_whole();
         }
         whole |= work.engine.is_response_whole();
-        if whole {
-            settle(&mut work, now);
+        match whole {
+            true => settle(&mut work, now),
+            // Nobody may ever poll its body.
+            false => work.arm_soon_enough(now),
         }
         let owed = work.engine.owes_body();
         let attended = work.driver == Driver::Attendant;

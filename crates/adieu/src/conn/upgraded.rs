@@ -79,8 +79,12 @@ impl AsyncRead for Upgraded {
         match &read {
             Poll::Pending => work.read_by(cx.waker()),
             Poll::Ready(Ok(())) if bytes == 0 && buffer.remaining() > 0 => {
-                engine.handle_read_end(now, TransportEnd::Fin);
+                let end = work.end_of_input();
+                work.engine.handle_read_end(now, end);
                 work.act(now, cx);
+                if end != TransportEnd::Fin {
+                    return Poll::Ready(Err(Self::gone(&work)));
+                }
             }
             Poll::Ready(Ok(())) => engine.handle_carried(0, bytes),
             Poll::Ready(Err(error)) => {
@@ -153,7 +157,8 @@ impl Upgraded {
             Poll::Pending => work.written_by(cx.waker()),
             Poll::Ready(Ok(done)) => engine.handle_carried(bytes(done), 0),
             Poll::Ready(Err(error)) => {
-                engine.handle_write_end(now, end_of(error));
+                work.hear(error);
+                work.engine.handle_write_end(now, end_of(error));
                 work.act(now, cx);
             }
         }

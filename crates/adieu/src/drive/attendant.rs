@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use adieu_proto::lifecycle::State;
 
-use super::orders::{Attendance, Upload};
+use super::orders::{Attendance, Orders, Upload};
 use super::wire::Wire;
 use super::work::Driver;
 use crate::rt;
@@ -28,6 +28,8 @@ struct Attendant {
 enum Duty {
     /// Something may be left to do.
     On,
+    /// It polls the caller's upload.
+    Uploading,
     /// It left in order.
     Off,
 }
@@ -44,10 +46,9 @@ impl Wire {
                 drop(orders);
                 self.runtime.spawn(Attendant::new(self.clone()));
             }
-            Attendance::Awake => {
-                // It may be about to sleep: what is pending makes it look again.
-                self.pending.store(true, Ordering::Release);
-            }
+            // It may be about to sleep. A note of its own: what is pending may be carried out by a caller, to whom an
+            // alarm means nothing.
+            Attendance::Awake | Attendance::Recalled => orders.attendant = Attendance::Recalled,
             Attendance::Asleep(waker) => {
                 drop(orders);
                 waker.wake();
@@ -58,7 +59,7 @@ impl Wire {
     /// The attendant sleeps, unless something came in the meantime.
     fn attendant_sleeps(&self, waker: &Waker) -> Poll<()> {
         let mut orders = self.orders();
-        if orders.report.is_none() && (orders.upload.is_some() || self.pending.load(Ordering::Acquire)) {
+        if self.goes_on(&mut orders) {
             return Poll::Pending;
         }
         orders.attendant = Attendance::Asleep(waker.clone());
@@ -68,11 +69,21 @@ impl Wire {
     /// The attendant leaves, unless something came in the meantime.
     fn attendant_leaves(&self) -> Poll<()> {
         let mut orders = self.orders();
-        if orders.report.is_none() && (orders.upload.is_some() || self.pending.load(Ordering::Acquire)) {
+        if self.goes_on(&mut orders) {
             return Poll::Pending;
         }
         orders.attendant = Attendance::Absent;
         Poll::Ready(())
+    }
+
+    /// Whether something came since the attendant's last turn.
+    fn goes_on(&self, orders: &mut Orders) -> bool {
+        let recalled = matches!(orders.attendant, Attendance::Recalled);
+        if recalled {
+            orders.attendant = Attendance::Awake;
+        }
+        orders.report.is_none()
+            && (recalled || orders.upload.is_some() || self.pending.load(Ordering::Acquire))
     }
 }
 
@@ -117,7 +128,10 @@ impl Attendant {
         if !self.wire.lock().engine.wants_body() {
             return Poll::Pending;
         }
-        let frame = std::task::ready!(upload.as_mut().poll_frame(cx));
+        self.duty = Duty::Uploading;
+        let polled = upload.as_mut().poll_frame(cx);
+        self.duty = Duty::On;
+        let frame = std::task::ready!(polled);
         let mut work = self.wire.lock();
         let given = super::give(&mut work.engine, rt::now(), frame);
         drop(work);
@@ -160,9 +174,12 @@ impl Future for Attendant {
 }
 
 impl Drop for Attendant {
-    /// Dropped before its time: the runtime is gone.
+    /// Dropped before its time: the runtime is gone, or the upload panicked.
     fn drop(&mut self) {
-        if self.duty == Duty::On {
+        if self.duty == Duty::Uploading {
+            self.wire.lock().engine.fail_body(rt::now());
+        }
+        if self.duty != Duty::Off {
             self.wire.forsake();
         }
     }

@@ -57,6 +57,8 @@ pub(super) enum Attendance {
     Absent,
     /// It was spawned, or is running, and will look at the orders before it sleeps.
     Awake,
+    /// The same, and it was called again since: it takes another turn before it sleeps or leaves.
+    Recalled,
     /// It sleeps; this wakes it.
     Asleep(Waker),
 }

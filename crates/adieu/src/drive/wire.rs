@@ -51,8 +51,6 @@ struct After<'w> {
 
 /// What happened under the work lock that others wait for.
 struct News {
-    /// The connection is gone.
-    report: Option<CloseReport>,
     /// Those that must leave so that this one may.
     shed: Vec<Arc<dyn Leaver>>,
     /// Those that wait for the exchange, or carry another protocol.
@@ -286,7 +284,6 @@ impl Drop for Locked<'_> {
             return;
         }
         let mut news = News {
-            report: None,
             shed: std::mem::take(&mut work.shed),
             wake: [None, None],
             departure: None,
@@ -296,7 +293,8 @@ impl Drop for Locked<'_> {
             let mut report = work.engine.report(rt::now(), wire.id);
             report.origin.clone_from(&wire.origin);
             report.peer.clone_from(&wire.peer);
-            news.report = Some(report);
+            // Under the lock still: who sees that it is closed finds the report.
+            wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];
             news.departure = work.departure.take();
         }
@@ -312,16 +310,12 @@ impl Drop for After<'_> {
         let mut orders = self.wire.orders();
         let mut wake = std::mem::take(&mut orders.watchers);
         self.wire.watched.store(false, Ordering::SeqCst);
-        if let Some(report) = news.report {
+        let mut over = (None, None);
+        if orders.report.is_some() {
             wake.append(&mut orders.closers);
-            orders.report = Some(report);
+            // Nothing that was ordered matters once the connection is gone.
+            over = (orders.upload.take(), orders.granted.take());
         }
-        // Nothing that was ordered matters once the connection is gone.
-        let over = if orders.report.is_some() {
-            (orders.upload.take(), orders.granted.take())
-        } else {
-            (None, None)
-        };
         drop(orders);
         drop(over);
         wake.into_iter().chain(news.wake.into_iter().flatten()).for_each(Waker::wake);

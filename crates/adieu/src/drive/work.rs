@@ -397,6 +397,16 @@ impl Work {
         Some((Pin::new(&mut **self.io.as_mut()?), &mut self.engine))
     }
 
+    /// Notes an error of a write that no turn made.
+    pub(crate) fn hear(&mut self, error: &std::io::Error) {
+        self.reset.hear(error);
+    }
+
+    /// What a read of nothing means.
+    pub(crate) fn end_of_input(&self) -> TransportEnd {
+        self.reset.end_of_input()
+    }
+
     /// Ends our side of an upgraded connection: flush, then FIN.
     pub(crate) fn end_ours(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         self.engine.end_ours(now);

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "the rule is for the crate, not for its users")]
 
+mod body;
 mod close_modes;
 mod dropping;
 mod floors;
 mod hard_cases;
+mod limits;
 mod many_closes;
 mod props;
+mod sender;
 mod smoke;
 mod support;
 mod timeouts;

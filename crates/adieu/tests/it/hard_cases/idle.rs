@@ -7,7 +7,7 @@ use adieu_testkit::peer::{Gate, Peer, Script, Until, response};
 use crate::props::{
     Call, at_each_cut, check, connect_noted, connect_opaque, connect_unix, ms, now, pause, play,
 };
-use crate::props::{reaches, refuses, seen};
+use crate::props::{reaches, refuses, seen, side_by_side};
 use crate::support::{connect, get, read};
 
 /// What a server under attack, or a confused one, may send for nobody.
@@ -119,9 +119,8 @@ fn bytes_on_an_idle_connection_that_the_runtime_does_not_know_of_yet_end_it() {
 #[test]
 fn bytes_on_an_idle_connection_are_noticed_without_traffic() {
     play(async || {
-        for (extra, reason) in
-            [(EVIL, CloseReason::UnexpectedData), (REQUEST_TIMEOUT, CloseReason::PeerClosedIdle)]
-        {
+        let every = [(EVIL, CloseReason::UnexpectedData), (REQUEST_TIMEOUT, CloseReason::PeerClosedIdle)];
+        side_by_side(every.map(async |(extra, reason)| {
             let gate = Gate::new();
             let peer = later(extra, &gate);
             let (sender, connection) = idle(&peer).await;
@@ -130,7 +129,8 @@ fn bytes_on_an_idle_connection_are_noticed_without_traffic() {
             reaches(&connection, |state| state == State::Closed).await;
             assert!(began.elapsed() < ms(2000), "{:?}", began.elapsed());
             ended_by(reason, sender, connection, peer).await;
-        }
+        }))
+        .await;
     });
 }
 
@@ -254,5 +254,30 @@ fn bytes_on_an_idle_connection_over_unix_and_opaque_io() {
         pause(2).await;
         ended_by(CloseReason::UnexpectedData, sender, connection, peer).await;
         assert_eq!(notes.count(Call::Write), 1);
+    });
+}
+
+// 7. Reuse right after a response, whose FIN may be here already.
+
+#[test]
+fn reuse_right_after_a_response_looks_for_the_peers_end_first() {
+    play(async || {
+        for reset in [false, true] {
+            let script = Script::new().read_request().send(response(200, "ok"));
+            let script = if reset { script.reset() } else { script.fin() };
+            let peer = Peer::tcp(script.mark("ended")).unwrap();
+            let (mut sender, connection) = connect(&peer).await;
+            let first = sender.send_request(get("/")).await.unwrap();
+            peer.wait_async(0, Until::Mark("ended")).await.unwrap();
+            assert_eq!(read(first).await.unwrap(), "ok");
+            pause(1).await;
+            let reason = if reset { CloseReason::Reset } else { CloseReason::PeerClosedIdle };
+            assert_eq!(refuses(&mut sender).await, reason);
+            let report = connection.closed().await;
+            check(&report);
+            assert_eq!((report.exchanges, report.failed), (1, 0), "{report}");
+            let seen = seen(peer).await;
+            assert_eq!(seen.requests_len(), 1, "{seen}");
+        }
     });
 }
