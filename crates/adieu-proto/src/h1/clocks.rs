@@ -26,6 +26,8 @@ pub(super) struct Clocks {
 pub(super) enum Alarm {
     /// Send the body that was held back.
     Continue,
+    /// The small rest of an unread body did not come in time.
+    Discard,
     /// The exchange failed.
     TimedOut(Phase),
 }
@@ -64,6 +66,6 @@ impl Clocks {
         see(self.continue_wait, limits.continue_wait, Alarm::Continue);
         see(self.head, limits.response_head, Alarm::TimedOut(Phase::ResponseHead));
         see(self.gap, limits.body_gap, Alarm::TimedOut(Phase::BodyGap));
-        see(self.discard, Some(limits.discard), Alarm::TimedOut(Phase::Discard));
+        see(self.discard, Some(limits.discard), Alarm::Discard);
     }
 }

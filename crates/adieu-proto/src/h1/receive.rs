@@ -66,6 +66,8 @@ pub(super) enum Place {
 
 /// A read asks for this much at first.
 const FIRST_READ: usize = 8 * 1024;
+/// No read asks for more, however much may be read ahead: a peer's word alone is no reason to reserve memory.
+const LARGEST_READ: usize = 256 * 1024;
 /// Less room than this is not worth a read.
 const SMALL_ROOM: usize = 4 * 1024;
 
@@ -182,7 +184,7 @@ impl ReceiveHalf {
 
     /// Room for the next read, in proportion to what comes.
     pub(super) fn room(&mut self, limits: &Limits) -> &mut BytesMut {
-        let most = limits.read_ahead.max(1);
+        let most = limits.read_ahead.clamp(1, LARGEST_READ);
         let want = match self.state {
             Receiving::Length(left) => {
                 usize::try_from(left).unwrap_or(most).clamp(FIRST_READ, most.max(FIRST_READ))
@@ -200,7 +202,9 @@ impl ReceiveHalf {
     pub(super) fn note_read(&mut self, bytes: usize, limits: &Limits) {
         let full = self.buffer.capacity() == self.buffer.len();
         self.appetite = match full {
-            true => (self.appetite.max(FIRST_READ) * 2).min(limits.read_ahead.max(FIRST_READ)),
+            true => {
+                (self.appetite.max(FIRST_READ) * 2).min(limits.read_ahead.clamp(FIRST_READ, LARGEST_READ))
+            }
             false if bytes < FIRST_READ => 0,
             false => self.appetite,
         };

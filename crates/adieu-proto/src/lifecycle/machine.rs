@@ -147,8 +147,8 @@ impl Lifecycle {
         if state != self.state {
             self.spent.add(self.state, self.since, now);
             self.note_end(input, state);
-            if (self.state, state) == (State::HalfClosed, State::Lingering) {
-                // The response may have taken long after our FIN: the wait for theirs runs from its end.
+            if state == State::Lingering && !matches!(self.state, State::Closing { .. }) {
+                // Our FIN may have been said long ago: the wait for theirs runs from now.
                 self.goodbye_begun = Some(now);
             }
             (self.state, self.since) = (state, now);
@@ -226,6 +226,10 @@ impl Lifecycle {
     /// No new exchange from now on. Only a close or a policy gives `until`; an earlier one shortens.
     pub fn retire(&mut self, now: Instant, until: Option<Instant>, reason: CloseReason) {
         self.shorten(until);
+        if until.is_some() && matches!(self.state, State::Upgraded { .. }) {
+            // It goes on until its holder or the deadline ends it, but this is why it will.
+            self.reason.get_or_insert_with(|| reason.clone());
+        }
         self.handle_end(now, Input::Retire { until }, reason);
     }
 
@@ -287,6 +291,12 @@ impl Lifecycle {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.done += 1;
         self.handle(now, Input::Upgrade);
+    }
+
+    /// Whether an order waits to be carried out.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
     }
 
     /// The next order, first in first out.

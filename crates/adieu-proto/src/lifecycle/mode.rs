@@ -39,7 +39,8 @@ pub enum CloseKind {
 
 impl CloseMode {
     /// No new exchange; those in flight end by themselves within `drain`; then goodbye, and a wait of at most
-    /// `linger` for the peer's end. Past `drain` as [`now`](Self::now).
+    /// `linger` for the peer's end. Past `drain` as [`now`](Self::now). An upgraded connection goes on until its
+    /// holder ends it, or is reset past `drain`.
     #[must_use]
     pub fn graceful() -> Self {
         Self { kind: CloseKind::Graceful, drain: Some(DRAIN), linger: LINGER }

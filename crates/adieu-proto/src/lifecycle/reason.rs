@@ -95,8 +95,6 @@ pub enum Phase {
     Exchange,
     /// What a close gave the exchanges in flight.
     Drain,
-    /// Discarding an unread response body.
-    Discard,
 }
 
 /// One of the three that can end a connection.
@@ -163,7 +161,7 @@ impl CloseReason {
             | Self::MaxAge
             | Self::MaxExchanges
             | Self::Shed
-            | Self::TimedOut(Phase::Drain | Phase::Discard | Phase::Exchange) => Blame::Policy,
+            | Self::TimedOut(Phase::Drain | Phase::Exchange) => Blame::Policy,
             Self::TimedOut(Phase::Opening | Phase::WriteStall) | Self::Network(_) => Blame::Network,
             _ => Blame::Peer,
         }
@@ -206,7 +204,6 @@ impl CloseReason {
                 Phase::BodyGap => "timeout_body_gap",
                 Phase::Exchange => "timeout_exchange",
                 Phase::Drain => "timeout_drain",
-                Phase::Discard => "timeout_discard",
             },
             Self::Network(_) => "network",
             Self::Upgraded => "upgraded",
@@ -268,7 +265,6 @@ impl fmt::Display for Phase {
             Self::BodyGap => "waiting for more of the response body",
             Self::Exchange => "the whole exchange",
             Self::Drain => "draining before a close",
-            Self::Discard => "discarding an unread response body",
         })
     }
 }

@@ -144,13 +144,23 @@ const RULES: [Rule; 13] = [
             _ => true,
         }
     }),
-    ("An upgraded connection that is cut short is reset, whoever cuts it.", |step| {
-        let cut = matches!(
-            step.input,
-            Input::CloseNow(_) | Input::Violation(..) | Input::Abort | Input::Deadline(_)
-        );
-        !(cut && matches!(step.from.state, State::Upgraded { .. })) || step.to.dropped == Some(Parting::Reset)
-    }),
+    (
+        "An upgraded connection that is cut short is reset, whoever cuts it; only where our side has ended may it linger.",
+        |step| {
+            let cut = matches!(
+                step.input,
+                Input::CloseNow(_) | Input::Violation(..) | Input::Abort | Input::Deadline(_)
+            );
+            let said = State::Upgraded { ours: Side::Ended, theirs: Side::Open };
+            match step.from.state {
+                state if state == said && step.input == Input::CloseNow(Request::Whole) => {
+                    step.to.state == State::Lingering
+                }
+                State::Upgraded { .. } if cut => step.to.dropped == Some(Parting::Reset),
+                _ => true,
+            }
+        },
+    ),
     ("A goodbye tells of an error after a violation, with its code, and never else.", |step| {
         step.orders().iter().all(|order| match (order, step.input) {
             (Action::SayGoodbye(goodbye), Input::Violation(code, _)) => *goodbye == Goodbye::Error(code),

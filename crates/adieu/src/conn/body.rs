@@ -18,8 +18,8 @@ use crate::error::{BoxError, Error};
 /// A body: empty, bytes, another `http_body::Body`, or what comes over a connection.
 ///
 /// Dropping the body of a response before its end: a rest that is known and small (64 KiB by default), or
-/// already here, is discarded within 50 ms and the connection stays; otherwise the connection is closed as by
-/// `CloseMode::now()`.
+/// already here, is discarded within 50 ms and the connection stays; otherwise, or while the request is still being
+/// uploaded, the connection is closed as by `CloseMode::now()`.
 #[derive(Default)]
 pub struct Body(Kind);
 

@@ -20,10 +20,19 @@ pub struct Connection {
     lease: Arc<Lease>,
 }
 
-/// The closing of a connection; resolves to its report once the transport is gone. See [`Connection::close`].
-#[must_use = "the connection closes by itself, but only awaiting tells that it has"]
+/// The end of a connection to come; resolves to its report once the transport is gone. See [`Connection::close`].
+#[must_use = "only awaiting tells that the connection is gone"]
 pub struct Closing {
     wire: Arc<Wire>,
+    place: Option<u64>,
+    shedding: Shedding,
+}
+
+/// Whether the connection may be shed while its end is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shedding {
+    Allowed,
+    Forbidden,
 }
 
 /// The latest state of a connection, as it changes. See [`Connection::watch`].
@@ -89,27 +98,33 @@ impl Connection {
     pub fn close(&self, mode: CloseMode) -> Closing {
         self.wire().awaiting().fetch_add(1, Ordering::Relaxed);
         self.wire().order_close(mode);
-        Closing { wire: self.wire().clone() }
+        Closing { wire: self.wire().clone(), place: None, shedding: Shedding::Forbidden }
     }
 
-    /// Waits until the connection is gone, without closing it.
-    pub fn closed(&self) -> impl Future<Output = CloseReport> + Send + 'static {
-        let wire = self.wire().clone();
-        poll_fn(move |cx| wire.poll_report(cx))
+    /// Waits until the connection is gone, without closing it. Unlike an awaited close it does not keep a connection
+    /// that was dropped from being shed.
+    pub fn closed(&self) -> Closing {
+        Closing { wire: self.wire().clone(), place: None, shedding: Shedding::Allowed }
     }
 }
 
 impl Future for Closing {
     type Output = CloseReport;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReport> {
-        self.wire.poll_report(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReport> {
+        let Self { wire, place, .. } = &mut *self;
+        wire.poll_report(cx, place)
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.wire.awaiting().fetch_sub(1, Ordering::Relaxed);
+        if let Some(place) = self.place {
+            self.wire.leave_report(place);
+        }
+        if self.shedding == Shedding::Forbidden {
+            self.wire.awaiting().fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -121,8 +136,12 @@ impl Watch {
     }
 
     /// Waits for a state other than the one last seen. Only the latest is told: states that came and went in
-    /// between are not. After [`State::Closed`] it waits for ever. Cancel safe.
+    /// between are not. Once [`State::Closed`] was seen nothing changes any more, and it answers at once. Cancel
+    /// safe.
     pub async fn changed(&mut self) -> State {
+        if self.seen == State::Closed {
+            return State::Closed;
+        }
         let state = poll_fn(|cx| self.wire.poll_state(cx, self.seen)).await;
         self.seen = state;
         state

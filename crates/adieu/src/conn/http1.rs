@@ -202,10 +202,14 @@ impl SendRequest {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        ResponseFuture::new(self.wire.clone(), self.on_interim.clone(), Outgoing::new(request))
+        ResponseFuture::new(
+            self.wire.clone(),
+            self.on_interim.clone(),
+            Outgoing::new(request, self.lease.clone()),
+        )
     }
 
-    /// Sends a request, and gives it back if the connection could not take it: then nothing was written.
+    /// Sends a request, and gives it back if it could not be begun on this connection: then nothing was written.
     pub fn try_send_request<B>(
         &mut self,
         request: Request<B>,
@@ -251,7 +255,8 @@ impl SendRequest {
         begin(&self.wire, &mut work, now, cx, head, length)
     }
 
-    /// Waits until the next request can be sent: the response before it was read or cleared away.
+    /// Waits until the next request can be sent: the response before it was read or cleared away. A task that holds
+    /// that response itself waits for ever.
     ///
     /// # Errors
     ///
@@ -284,17 +289,17 @@ impl SendRequest {
     /// Whether a request can be sent right now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.wire.state() == State::Idle
+        self.wire.state() == State::Idle && !self.wire.is_close_ordered()
     }
 
     /// Whether no request can ever be sent again.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        !self.wire.state().is_open()
+        self.wire.is_close_ordered() || !self.wire.state().is_open()
     }
 }
 
-/// A request that failed, given back if nothing of it was written.
+/// A request that failed, given back if it could not be begun: then nothing of it was written.
 pub struct TrySendError<T> {
     error: Error,
     message: Option<T>,
@@ -311,7 +316,7 @@ impl<T> TrySendError<T> {
         self.error
     }
 
-    /// The request, if nothing of it was written.
+    /// The request, if it could not be begun.
     pub fn take_message(&mut self) -> Option<T> {
         self.message.take()
     }

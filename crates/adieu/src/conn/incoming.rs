@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::drive::{Driver, Locked, Turned, Wire};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::rt;
 
 /// What comes over a connection.
@@ -90,8 +90,9 @@ impl Incoming {
         let now = rt::now();
         work.obey(now);
         if work.engine.exchange() != self.exchange {
+            // Not to be: its exchange ends before another begins. If it were, this body would not be whole.
             self.stage = Stage::Over;
-            return Poll::Ready(None);
+            return Poll::Ready(Some(Err(Error::new(ErrorKind::IncompleteBody).on(wire.id()))));
         }
         let mut turned = Turned::Progress;
         loop {

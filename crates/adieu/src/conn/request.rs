@@ -1,11 +1,13 @@
 //! A request on its way into the engine: its head, and its body boxed as the engine takes it.
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 use http::request;
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use crate::drive::Upload;
+use crate::drive::{Lease, Upload};
 use crate::error::BoxError;
 
 /// A request taken apart.
@@ -15,17 +17,19 @@ pub(super) struct Outgoing {
     pub(super) length: Option<u64>,
     /// `None`: there is no body.
     pub(super) upload: Option<Upload>,
+    /// What is not begun yet keeps its connection, as it would if its sender were still there.
+    _lease: Arc<Lease>,
 }
 
 impl Outgoing {
-    pub(super) fn new<B>(request: http::Request<B>) -> Self
+    pub(super) fn new<B>(request: http::Request<B>, lease: Arc<Lease>) -> Self
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        Self { length: length_of(&body), head, upload: upload_of(body) }
+        Self { length: length_of(&body), head, upload: upload_of(body), _lease: lease }
     }
 }
 

@@ -96,7 +96,12 @@ pub(super) fn begin(
         Driver::Attendant => Poll::Ready(()),
     };
     let begun = match looked {
-        Poll::Pending => Poll::Pending,
+        Poll::Pending => {
+            // Whoever drives in the meantime takes what came, and this future must look again.
+            wire.watch(cx.waker());
+            work.read_by(cx.waker());
+            Poll::Pending
+        }
         Poll::Ready(()) => match work.engine.begin(now, head, length) {
             Ok(_) => return Poll::Ready(Ok(work.engine.exchange())),
             Err(NotOpen::Busy) if work.is_clearing() => {
@@ -141,6 +146,8 @@ impl Future for ResponseFuture {
                 drop(work);
                 let frame = body.as_mut().poll_frame(cx);
                 work = wire.lock();
+                // Another driver may have had its turn: what the look registered is not to be relied on.
+                looked = false;
                 match frame {
                     Poll::Pending => silent = true,
                     Poll::Ready(frame) => {
@@ -162,6 +169,7 @@ impl Future for ResponseFuture {
                     drop(work);
                     *upload = None;
                     work = wire.lock();
+                    looked = false;
                 }
                 // A coding, but no body: its end is all there is.
                 (None, true) => drop(work.engine.end_body(now, None)),

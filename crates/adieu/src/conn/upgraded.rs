@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use adieu_proto::h1::TransportEnd;
-use adieu_proto::lifecycle::{CloseReason, ConnectionId, Side, State};
+use adieu_proto::lifecycle::{CloseReason, ConnectionId, Side, Signal, State};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::drive::{Locked, Wire};
+use crate::drive::{Driver, Locked, Wire};
 use crate::rt;
 use crate::transport::end_of;
 
@@ -19,6 +19,7 @@ use crate::transport::end_of;
 ///
 /// Its two sides end each for itself: `shutdown` ends ours (flush, then FIN) and reading goes on; a read of nothing
 /// is the peer's end and writing goes on. When both ended, the connection is closed and its report is there.
+/// Dropped after `shutdown`, what still comes is discarded and the peer's end awaited, bounded as after any goodbye.
 /// Dropped before that, or cut by a close, it is reset: what was cut short must not look complete.
 pub struct Upgraded {
     wire: Arc<Wire>,
@@ -69,8 +70,14 @@ impl AsyncRead for Upgraded {
         let state = work.engine.state();
         if !is_open(state, |_, theirs| theirs) {
             // Their end was read; anything else cut the connection short.
-            let ended = work.engine.read_end() == Some(TransportEnd::Fin);
+            let ended = work.engine.life().signals().1.contains(Signal::Fin);
             return Poll::Ready(if ended { Ok(()) } else { Err(Self::gone(&work)) });
+        }
+        if let Some(end) = work.engine.read_end() {
+            // Read together with the switch: the transport may not tell it twice.
+            work.engine.handle_read_end(now, end);
+            work.act(now, cx);
+            return Poll::Ready(if end == TransportEnd::Fin { Ok(()) } else { Err(Self::gone(&work)) });
         }
         let Some((io, engine)) = work.carrier() else { return Poll::Ready(Err(Self::gone(&work))) };
         let before = buffer.filled().len();
@@ -122,17 +129,21 @@ impl AsyncWrite for Upgraded {
         let now = rt::now();
         let mut work = self.wire.lock();
         work.obey(now);
-        match work.engine.state() {
-            State::Upgraded { .. } | State::Closing { .. } => {}
-            _ => return Poll::Ready(Ok(())),
+        work.engine.end_ours(now);
+        // A goodbye that takes time is the attendant's, with the transport's one waker for writes.
+        if work.driver == Driver::Caller {
+            work.act(now, cx);
         }
-        match work.end_ours(now, cx) {
-            Poll::Pending => {
-                work.written_by(cx.waker());
-                Poll::Pending
-            }
-            Poll::Ready(()) => Poll::Ready(Ok(())),
+        if !work.owes_goodbye() {
+            return Poll::Ready(Ok(()));
         }
+        work.written_by(cx.waker());
+        let attended = work.driver == Driver::Attendant;
+        drop(work);
+        if attended {
+            self.wire.call_attendant();
+        }
+        Poll::Pending
     }
 }
 

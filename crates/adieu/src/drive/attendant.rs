@@ -59,7 +59,8 @@ impl Wire {
     /// The attendant sleeps, unless something came in the meantime.
     fn attendant_sleeps(&self, waker: &Waker) -> Poll<()> {
         let mut orders = self.orders();
-        if self.goes_on(&mut orders) {
+        // Closed by another driver, it has nothing to wait for: the next turn sees it and leaves.
+        if orders.report.is_some() || self.goes_on(&mut orders) {
             return Poll::Pending;
         }
         orders.attendant = Attendance::Asleep(waker.clone());
@@ -113,12 +114,12 @@ impl Attendant {
             work.driver = Driver::Caller;
             work.watch_idle(now);
         }
-        let reader = work.take_reader();
+        let waiting = [work.take_reader(), work.take_writer()];
         work.arm(now);
         drop(work);
         drop(over);
         // Whoever waits looks for itself: what came is its, and the transport may be its again.
-        reader.into_iter().for_each(Waker::wake);
+        waiting.into_iter().flatten().for_each(Waker::wake);
         stay
     }
 

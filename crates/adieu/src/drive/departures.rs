@@ -14,7 +14,8 @@ pub(super) trait Leaver: Send + Sync {
     /// Its place is given to another: it must go at once.
     fn shed(self: Arc<Self>);
     /// It waited for a place; this is it.
-    fn grant(self: Arc<Self>, departure: Departure);
+    /// Given back where it is gone already.
+    fn grant(self: Arc<Self>, departure: Departure) -> Result<(), Departure>;
 }
 
 /// A set of connections on their way out; cheap to clone.
@@ -36,7 +37,8 @@ struct Set {
 
 /// One place in the set; given back when dropped.
 pub(crate) struct Departure {
-    gate: Arc<Gate>,
+    /// `None` once the place was given back.
+    gate: Option<Arc<Gate>>,
     place: u64,
 }
 
@@ -91,29 +93,41 @@ impl Set {
         let place = self.next;
         self.next += 1;
         self.leaving.insert(place, (Arc::downgrade(leaver), leaver.awaiting().clone()));
-        Departure { gate: gate.clone(), place }
+        Departure { gate: Some(gate.clone()), place }
     }
 }
 
 impl Gate {
+    /// Frees a place, and makes one for whoever waits longest.
+    fn pass_on(self: &Arc<Self>, place: u64) -> Option<(Arc<dyn Leaver>, Departure)> {
+        let mut set = self.lock();
+        set.leaving.remove(&place)?;
+        loop {
+            if let Some(leaver) = set.waiting.pop_front()?.upgrade() {
+                let departure = set.admit(self, &leaver);
+                return Some((leaver, departure));
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Set> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Departure {
-    /// Hands the place to the one that waits longest. A shed place was given away already.
+    /// Hands the place to the one that waits longest and is still there. A shed place was given away already.
     fn drop(&mut self) {
-        let mut set = self.gate.lock();
-        if set.leaving.remove(&self.place).is_none() {
-            return;
-        }
-        while let Some(waiting) = set.waiting.pop_front() {
-            if let Some(leaver) = waiting.upgrade() {
-                let departure = set.admit(&self.gate, &leaver);
-                drop(set);
-                leaver.grant(departure);
-                return;
+        let Some(gate) = self.gate.take() else { return };
+        let mut place = self.place;
+        while let Some((leaver, departure)) = gate.pass_on(place) {
+            match leaver.grant(departure) {
+                Ok(()) => return,
+                // A loop, not a drop in a drop: many may be gone already.
+                Err(mut refused) => {
+                    refused.gate = None;
+                    place = refused.place;
+                }
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Orders {
     /// What is left once the connection is gone.
     pub(super) report: Option<CloseReport>,
     /// Those who wait for the report.
-    pub(super) closers: Vec<Waker>,
+    pub(super) closers: Vec<(u64, Waker)>,
     /// Those who wait for another state, and those who wait to begin an exchange.
     pub(super) watchers: Vec<Waker>,
 }

@@ -10,9 +10,9 @@ use adieu_proto::h1::Engine;
 use adieu_proto::lifecycle::{Address, CloseMode, CloseReason, CloseReport, ConnectionId, Snapshot, State};
 
 use super::departures::{Departure, Departures, Leaver};
-use super::orders::{HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
+use super::orders::{Attendance, HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
 use super::work::{Driver, Place, Work};
-use crate::rt::{self, Runtime};
+use crate::rt::{self, Rung, Runtime};
 use crate::transport::Transport;
 
 /// One connection.
@@ -161,6 +161,14 @@ impl Wire {
         self.lock().engine.state()
     }
 
+    /// Whether a close was ordered that no driver has carried out yet.
+    pub(crate) fn is_close_ordered(&self) -> bool {
+        self.pending.load(Ordering::Acquire) && {
+            let orders = self.orders();
+            orders.close.is_some() || orders.shed.is_some()
+        }
+    }
+
     pub(crate) fn snapshot(self: &Arc<Self>) -> Snapshot {
         let now = rt::now();
         let work = self.lock();
@@ -178,15 +186,25 @@ impl Wire {
         &self.awaiting
     }
 
-    pub(crate) fn poll_report(&self, cx: &Context<'_>) -> Poll<CloseReport> {
+    /// The report, or a call once it is there. `place` is the caller's own, to be given back to
+    /// [`leave_report`](Self::leave_report).
+    pub(crate) fn poll_report(&self, cx: &Context<'_>, place: &mut Option<u64>) -> Poll<CloseReport> {
         let mut orders = self.orders();
-        match &orders.report {
-            Some(report) => Poll::Ready(report.clone()),
-            None => {
-                enlist(&mut orders.closers, cx.waker());
-                Poll::Pending
-            }
+        if let Some(report) = &orders.report {
+            return Poll::Ready(report.clone());
         }
+        let next = orders.closers.last().map_or(0, |(last, _)| last + 1);
+        let place = *place.get_or_insert(next);
+        match orders.closers.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => orders.closers.push((place, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+
+    /// Nobody waits at that place any more.
+    pub(crate) fn leave_report(&self, place: u64) {
+        self.orders().closers.retain(|(known, _)| *known != place);
     }
 
     pub(crate) fn report(&self) -> Option<CloseReport> {
@@ -279,8 +297,11 @@ impl Drop for Locked<'_> {
             work.leave();
         }
         let watched = changed && wire.watched.load(Ordering::SeqCst);
-        let attend = work.driver == Driver::Caller && work.needs_attendant();
-        if !closed && !watched && !attend && work.shed.is_empty() {
+        let attend =
+            work.take_rung() == Rung::Yes || (work.driver == Driver::Caller && work.needs_attendant());
+        // A place may be granted to a connection that has just closed.
+        let leaves = state == State::Closed && work.departure.is_some();
+        if !closed && !watched && !attend && !leaves && work.shed.is_empty() {
             return;
         }
         let mut news = News {
@@ -296,6 +317,8 @@ impl Drop for Locked<'_> {
             // Under the lock still: who sees that it is closed finds the report.
             wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];
+        }
+        if state == State::Closed {
             news.departure = work.departure.take();
         }
         self.after.news = Some(Box::new(news));
@@ -312,9 +335,13 @@ impl Drop for After<'_> {
         self.wire.watched.store(false, Ordering::SeqCst);
         let mut over = (None, None);
         if orders.report.is_some() {
-            wake.append(&mut orders.closers);
-            // Nothing that was ordered matters once the connection is gone.
+            wake.extend(orders.closers.drain(..).map(|(_, waker)| waker));
+            // Nothing that was ordered matters once the connection is gone, and the attendant has nothing to wait for.
             over = (orders.upload.take(), orders.granted.take());
+            if let Attendance::Asleep(waker) = &orders.attendant {
+                wake.push(waker.clone());
+                orders.attendant = Attendance::Awake;
+            }
         }
         drop(orders);
         drop(over);
@@ -335,8 +362,16 @@ impl Leaver for Wire {
         self.order(|orders| orders.shed = Some(Shed));
     }
 
-    fn grant(self: Arc<Self>, departure: Departure) {
-        self.order(|orders| orders.granted = Some(departure));
+    fn grant(self: Arc<Self>, departure: Departure) -> Result<(), Departure> {
+        let mut orders = self.orders();
+        if orders.report.is_some() {
+            return Err(departure);
+        }
+        orders.granted = Some(departure);
+        self.pending.store(true, Ordering::Release);
+        drop(orders);
+        self.call_attendant();
+        Ok(())
     }
 }
 

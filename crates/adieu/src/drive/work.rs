@@ -11,7 +11,7 @@ use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, Parting, S
 use tokio::io::AsyncWrite;
 
 use super::departures::{Admission, Departure, Departures, Leaver};
-use crate::rt::{Alarm, Runtime};
+use crate::rt::{Alarm, Rung, Runtime, RuntimeGone};
 use crate::transport::{Peek, ResetArmed, Transport, end_of};
 
 /// What a driver needs; one turn at a time.
@@ -35,6 +35,8 @@ pub(crate) struct Work {
     /// When it was last in use.
     used: Instant,
     alarm: Alarm,
+    /// Whether the alarm went off as it was set.
+    rung: Rung,
     bell: Waker,
     runtime: Runtime,
     departures: Departures,
@@ -132,6 +134,7 @@ impl Work {
             watch: IdleWatch::Due,
             used: now,
             alarm: Alarm::new(now, shortest),
+            rung: Rung::No,
             bell,
             runtime,
             departures,
@@ -142,7 +145,10 @@ impl Work {
     /// Whether no caller can be relied on for what is to be done.
     pub(super) fn needs_attendant(&self) -> bool {
         let state = self.engine.state();
-        state.is_leaving() || self.engine.is_abandoned() || (self.goodbye.is_some() && state != State::Closed)
+        self.rung == Rung::Yes
+            || state.is_leaving()
+            || self.engine.is_abandoned()
+            || (self.goodbye.is_some() && state != State::Closed)
     }
 
     /// Whether an exchange that nobody reads any more is still in the way of the next.
@@ -175,6 +181,16 @@ impl Work {
         }
         self.write(now, cx);
         self.act(now, cx)
+    }
+
+    /// Whether the alarm went off as it was set; told once.
+    pub(super) fn take_rung(&mut self) -> Rung {
+        std::mem::replace(&mut self.rung, Rung::No)
+    }
+
+    /// Whether a goodbye was ordered and is not said yet.
+    pub(crate) fn owes_goodbye(&self) -> bool {
+        self.goodbye.is_some() || self.engine.has_orders()
     }
 
     /// Turns until nothing more can be done, for a connection without a caller.
@@ -383,8 +399,11 @@ impl Work {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        if self.alarm.set(at, now, &self.runtime, &self.bell).is_err() {
-            self.forsake(now);
+        match self.alarm.set(at, now, &self.runtime, &self.bell) {
+            Ok(Rung::No) => {}
+            // Called once the lock is let go of.
+            Ok(Rung::Yes) => self.rung = Rung::Yes,
+            Err(RuntimeGone) => self.forsake(now),
         }
     }
 
@@ -405,13 +424,6 @@ impl Work {
     /// What a read of nothing means.
     pub(crate) fn end_of_input(&self) -> TransportEnd {
         self.reset.end_of_input()
-    }
-
-    /// Ends our side of an upgraded connection: flush, then FIN.
-    pub(crate) fn end_ours(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        self.engine.end_ours(now);
-        self.act(now, cx);
-        if self.goodbye.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Notes who writes to an upgraded connection.

@@ -36,6 +36,15 @@ impl Runtime {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RuntimeGone;
 
+/// Whether an alarm went off at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rung {
+    /// It did: what the bell does is the caller's to do.
+    Yes,
+    /// It will ring the bell.
+    No,
+}
+
 /// The one alarm of a connection. It wakes the connection's bell, whoever polls; an alarm that goes off early
 /// is harmless, so it is set anew only when it would go off late.
 pub(crate) struct Alarm {
@@ -64,10 +73,10 @@ impl Alarm {
         now: Instant,
         runtime: &Runtime,
         bell: &Waker,
-    ) -> Result<(), RuntimeGone> {
-        let Some(at) = at else { return Ok(()) };
+    ) -> Result<Rung, RuntimeGone> {
+        let Some(at) = at else { return Ok(Rung::No) };
         if self.at.is_some_and(|set| set <= at && set > now) {
-            return Ok(());
+            return Ok(Rung::No);
         }
         self.at = Some(at);
         // Before the beginning of time means: from now on.
@@ -89,9 +98,9 @@ impl Alarm {
         let rung = std::panic::catch_unwind(AssertUnwindSafe(&mut poll)).map_err(|_| RuntimeGone)?;
         if rung.is_ready() {
             self.at = None;
-            bell.wake_by_ref();
+            return Ok(Rung::Yes);
         }
-        Ok(())
+        Ok(Rung::No)
     }
 
     /// Whether it went off, or was never set.

@@ -14,6 +14,7 @@ mod hard_cases;
 mod limits;
 mod many_closes;
 mod props;
+mod races;
 mod sender;
 mod smoke;
 mod support;

@@ -14,7 +14,7 @@ use crate::h1::clocks::Clocks;
 use crate::h1::news::NotOpen;
 use crate::h1::receive::Place;
 use crate::h1::send::{BodyMisfit, Hold};
-use crate::lifecycle::{CloseKind, CloseMode, CloseReason, First, Input, Request, State};
+use crate::lifecycle::{CloseKind, CloseMode, CloseReason, First, Input, Request, Side, State};
 
 impl Engine {
     /// Begins an exchange whose request body announced `length` bytes (`None`: not known).
@@ -140,10 +140,14 @@ impl Engine {
         self.life.handle_end(now, Input::EndOurs, CloseReason::Upgraded);
     }
 
-    /// The holder of an upgraded connection lets go of it: what did not end on both sides is cut short.
+    /// The holder of an upgraded connection lets go of it. Where our side has ended nothing of ours is cut short, and
+    /// the peer's end is awaited as after any goodbye; otherwise it is reset.
     pub fn drop_upgraded(&mut self, now: Instant) {
-        if matches!(self.life.state(), State::Upgraded { .. }) {
-            self.end(now, Input::CloseNow(Request::Cut), CloseReason::RequestCancelled);
-        }
+        let request = match self.life.state() {
+            State::Upgraded { ours: Side::Ended, .. } => Request::Whole,
+            State::Upgraded { .. } => Request::Cut,
+            _ => return,
+        };
+        self.end(now, Input::CloseNow(request), CloseReason::RequestCancelled);
     }
 }

@@ -108,7 +108,7 @@ impl Engine {
                 Some(Alarm::TimedOut(Phase::ResponseHead)) if self.receive.holds_head() => {
                     self.clocks.head = None;
                 }
-                Some(Alarm::TimedOut(Phase::Discard)) => self.close_now(now, CloseReason::RequestCancelled),
+                Some(Alarm::Discard) => self.close_now(now, CloseReason::RequestCancelled),
                 Some(Alarm::TimedOut(phase)) => self.close_now(now, CloseReason::TimedOut(phase)),
                 None => break,
             }

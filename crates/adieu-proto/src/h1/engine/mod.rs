@@ -173,6 +173,12 @@ impl Engine {
         self.is_running() && !self.send.is_done() && !self.send.is_cut()
     }
 
+    /// Whether an order waits to be carried out.
+    #[must_use]
+    pub fn has_orders(&self) -> bool {
+        self.life.has_actions()
+    }
+
     /// Whether something waits for the transport.
     #[must_use]
     pub fn wants_write(&self) -> bool {
