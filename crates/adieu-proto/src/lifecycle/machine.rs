@@ -169,14 +169,20 @@ impl Lifecycle {
     /// Reports a fact that ends the connection or will. The first reason given is the one that is kept.
     pub fn handle_end(&mut self, now: Instant, input: Input, reason: CloseReason) {
         if let Some((_, actions)) = next(self.state, input) {
-            if actions.as_slice().contains(&Action::FailExchanges) && self.in_flight > 0 {
+            let fails = actions.as_slice().contains(&Action::FailExchanges) && self.in_flight > 0;
+            if fails {
                 self.failed_by.get_or_insert_with(|| reason.clone());
             }
-            // The ends that say more than the first cause: our half-close, and what the peer made of it; and a
-            // connection that was on its way out for whatever cause, and had to go at once.
-            let refused = reason == CloseReason::HalfCloseRefused
-                && self.reason == Some(CloseReason::User(CloseKind::Half));
-            if refused || reason == CloseReason::Shed {
+            // The ends that say more than the first cause.
+            let says_more = match &self.reason {
+                // Our half-close, and what the peer made of it.
+                Some(CloseReason::User(CloseKind::Half)) => reason == CloseReason::HalfCloseRefused,
+                // The body was to end with the connection, and something else ended both.
+                Some(CloseReason::BodyUntilClose) => fails,
+                _ => false,
+            };
+            // And whatever brought a connection on its way out, it had to go at once.
+            if says_more || reason == CloseReason::Shed {
                 self.reason = None;
             }
             self.reason.get_or_insert(reason);

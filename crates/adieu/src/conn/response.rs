@@ -58,28 +58,6 @@ impl ResponseFuture {
     ) -> Self {
         Self { wire, on_interim, outgoing: None, stage: Stage::Sent(exchange, upload) }
     }
-
-    /// Begins the exchange if that was not done yet.
-    fn begin(
-        &mut self,
-        work: &mut Locked<'_>,
-        now: Instant,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Error>> {
-        let (Stage::New, Some(outgoing)) = (&self.stage, &mut self.outgoing) else {
-            return Poll::Ready(Ok(()));
-        };
-        match ready!(begin(&self.wire, work, now, cx, &outgoing.head, outgoing.length)) {
-            Ok(exchange) => {
-                self.stage = Stage::Sent(exchange, outgoing.upload.take());
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => {
-                self.stage = Stage::Over;
-                Poll::Ready(Err(error))
-            }
-        }
-    }
 }
 
 /// Begins an exchange, and gives its number; `Pending` while the one before is being cleared away.
@@ -124,21 +102,26 @@ impl Future for ResponseFuture {
     type Output = Result<Response<Body>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let wire = this.wire.clone();
+        let Self { wire, on_interim, outgoing, stage } = &mut *self;
+        let wire = &*wire;
         let mut work = wire.lock();
         let now = rt::now();
         work.obey(now);
-        let mut looked = matches!(this.stage, Stage::New);
-        match this.begin(&mut work, now, cx) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
+        let mut looked = false;
+        if let (Stage::New, Some(outgoing)) = (&*stage, &mut *outgoing) {
+            *stage = match ready!(begin(wire, &mut work, now, cx, &outgoing.head, outgoing.length)) {
+                Ok(exchange) => Stage::Sent(exchange, outgoing.upload.take()),
+                Err(error) => {
+                    *stage = Stage::Over;
+                    return Poll::Ready(Err(error));
+                }
+            };
+            looked = true;
         }
         // The body is polled until it is silent, and under no lock.
         let mut silent = false;
         loop {
-            let Stage::Sent(_, upload) = &mut this.stage else { return Poll::Pending };
+            let Stage::Sent(exchange, upload) = &mut *stage else { return Poll::Pending };
             while let Some(body) = upload
                 && !silent
                 && work.engine.wants_body()
@@ -153,7 +136,7 @@ impl Future for ResponseFuture {
                     Poll::Ready(frame) => {
                         if let Err(error) = give(&mut work.engine, now, frame) {
                             drop(work);
-                            this.stage = Stage::Over;
+                            *stage = Stage::Over;
                             return Poll::Ready(Err(error.on(wire.id())));
                         }
                         if !work.engine.wants_write() || work.driver == Driver::Attendant {
@@ -184,18 +167,20 @@ impl Future for ResponseFuture {
             let event = if work.engine.may_have_news() { work.engine.poll_event(now) } else { None };
             match event {
                 Some(Event::Interim(head)) => {
-                    if let Some(tell) = &this.on_interim {
+                    if let Some(tell) = &*on_interim {
                         drop(work);
                         tell(&head);
                         work = wire.lock();
                     }
                 }
                 Some(Event::Response(head, size)) => {
-                    return Poll::Ready(Ok(this.answered(work, now, head, size)));
+                    let (exchange, upload) = (*exchange, upload.take());
+                    *stage = Stage::Over;
+                    return Poll::Ready(Ok(answered(wire, work, now, exchange, upload, head, size)));
                 }
                 Some(Event::Failed(failure)) => {
                     drop(work);
-                    this.stage = Stage::Over;
+                    *stage = Stage::Over;
                     return Poll::Ready(Err(Error::failed(failure, wire.id())));
                 }
                 Some(_) => {}
@@ -208,7 +193,7 @@ impl Future for ResponseFuture {
                     work.read_by(cx.waker());
                     work.arm_soon_enough(now);
                     drop(work);
-                    this.outgoing = None;
+                    *outgoing = None;
                     if attended {
                         wire.call_attendant();
                     }
@@ -219,53 +204,58 @@ impl Future for ResponseFuture {
     }
 }
 
-impl ResponseFuture {
-    /// The head is there; so may be all of its body.
-    fn answered(
-        &mut self,
-        mut work: Locked<'_>,
-        now: Instant,
-        head: Response<()>,
-        size: BodySize,
-    ) -> Response<Body> {
-        let Stage::Sent(exchange, upload) = std::mem::replace(&mut self.stage, Stage::Over) else {
-            return head.map(|()| Body::empty());
-        };
-        if size == BodySize::Upgrade {
-            let leftover = work.engine.take_leftover();
-            drop(work);
-            return head.map(|()| Body::upgraded(Upgraded::new(self.wire.clone(), leftover)));
-        }
-        let mut early = Early::default();
-        let mut trailers = None;
-        let mut whole = work.engine.is_response_whole();
-        while !whole {
-            match work.engine.poll_event(now) {
-                Some(Event::Data(data)) => early.push(data),
-                Some(Event::Trailers(fields)) => trailers = Some(fields),
-                _ => break,
-            }
-            whole = work.engine.is_response_whole();
-        }
-        whole |= work.engine.is_response_whole();
-        match whole {
-            true => settle(&mut work, now),
-            // Nobody may ever poll its body.
-            false => work.arm_soon_enough(now),
-        }
-        let owed = work.engine.owes_body();
-        let attended = work.driver == Driver::Attendant;
+/// The head is there; so may be all of its body.
+fn answered(
+    wire: &Arc<Wire>,
+    mut work: Locked<'_>,
+    now: Instant,
+    exchange: u64,
+    upload: Option<Upload>,
+    head: Response<()>,
+    size: BodySize,
+) -> Response<Body> {
+    if size == BodySize::Upgrade {
+        let leftover = work.engine.take_leftover();
         drop(work);
-        match upload {
-            Some(upload) if owed => self.wire.hand_over(upload),
-            _ if attended => self.wire.call_attendant(),
-            _ => {}
+        return head.map(|()| Body::upgraded(Upgraded::new(wire.clone(), leftover)));
+    }
+    let body = early_body(wire, &mut work, now, exchange, size);
+    match work.engine.is_response_whole() {
+        true => settle(&mut work, now),
+        // Nobody may ever poll its body.
+        false => work.arm_soon_enough(now),
+    }
+    let owed = work.engine.owes_body();
+    let attended = work.driver == Driver::Attendant;
+    drop(work);
+    match upload {
+        Some(upload) if owed => wire.hand_over(upload),
+        _ if attended => wire.call_attendant(),
+        _ => {}
+    }
+    head.map(|()| body)
+}
+
+/// The body as far as it came with its head: mostly all of it, in one piece or none.
+fn early_body(wire: &Arc<Wire>, work: &mut Locked<'_>, now: Instant, exchange: u64, size: BodySize) -> Body {
+    if work.engine.is_response_whole() {
+        return Body::empty();
+    }
+    let mut early = Early::default();
+    loop {
+        let event = work.engine.poll_event(now);
+        match (event, work.engine.is_response_whole()) {
+            (Some(Event::Data(data)), true) if early.is_empty() => return Body::from(data),
+            (Some(Event::Data(data)), false) => early.push(data),
+            (Some(Event::Data(data)), true) => {
+                early.push(data);
+                return Body::whole(early, None);
+            }
+            (Some(Event::Trailers(trailers)), _) => return Body::whole(early, Some(trailers)),
+            (_, true) => return Body::whole(early, None),
+            // The rest is to come, or a failure that the body will tell.
+            (_, false) => return Body::incoming(Incoming::new(wire.clone(), exchange, size, early)),
         }
-        let body = match whole {
-            true => Body::whole(early, trailers),
-            false => Body::incoming(Incoming::new(self.wire.clone(), exchange, size, early)),
-        };
-        head.map(|()| body)
     }
 }
 

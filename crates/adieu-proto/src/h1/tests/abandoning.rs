@@ -112,7 +112,7 @@ fn a_big_rest_is_not_downloaded_for_nobody() {
     let it = after("HTTP/1.1 200 OK\r\n\r\nhe");
     assert_eq!(
         (it.reason(), it.orders.clone()),
-        (Some(&CloseReason::BodyUntilClose), vec![LeavePool, FailExchanges, FAREWELL])
+        (Some(&CloseReason::RequestCancelled), vec![LeavePool, FailExchanges, FAREWELL])
     );
     assert_closed(&after(&format!("{CHUNKED}2\r\nhe\r\n")), FAREWELL);
 }

@@ -84,8 +84,8 @@ fn a_body_without_a_length_is_not_whole_after_a_reset() {
     let outcome = however_cut(Scenario::awaiting_response, "HTTP/1.1 200 OK\r\n\r\nhello", Some(RST));
     assert_eq!((outcome.seen.body.as_str(), outcome.whole), ("hello", false));
     assert_eq!(outcome.failure().reason, CloseReason::Reset);
-    // Why the connection ends was known before; that it was reset is told all the same.
-    assert_eq!((outcome.reason, outcome.ended), (Some(CloseReason::BodyUntilClose), Some(Ended::Reset)));
+    // How it was to end was known before; what ended it says more.
+    assert_eq!((outcome.reason, outcome.ended), (Some(CloseReason::Reset), Some(Ended::Reset)));
 }
 
 #[test]

@@ -112,10 +112,10 @@ fn unread_endless_events_are_cut_and_the_caller_does_not_wait() {
         let report = connection.closed().await;
         assert!(began.elapsed() < ms(400), "{:?}", began.elapsed());
         check(&report);
-        // The first cause is kept: nothing could have followed this body.
+        // What ended it, not how it would have ended.
         assert_eq!(
             (report.reason.clone(), report.ended),
-            (CloseReason::BodyUntilClose, Ended::PeerSilent),
+            (CloseReason::RequestCancelled, Ended::PeerSilent),
             "{report}"
         );
         refuses(&mut sender).await;
@@ -134,7 +134,7 @@ fn unread_flood_is_cut_by_bytes() {
         check(&report);
         assert_eq!(
             (report.reason.clone(), report.ended),
-            (CloseReason::BodyUntilClose, Ended::Aborted),
+            (CloseReason::RequestCancelled, Ended::Aborted),
             "{report}"
         );
         assert!((256 * 1024..4 * 1024 * 1024).contains(&report.bytes_discarded), "{report}");

@@ -30,7 +30,7 @@ async fn body_gap_runs_while_the_reader_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn body_gap_in_a_body_until_close_keeps_the_first_cause_of_the_end() {
+async fn body_gap_in_a_body_until_close_is_why_it_ended() {
     let (mut sender, connection, mut peer) = connect(&unlimited().body_gap_timeout(Some(secs(5)))).await;
     let response = ask(&mut sender, &mut peer, "HTTP/1.1 200 OK\r\n\r\nso far").await;
     let began = clock();
@@ -38,7 +38,7 @@ async fn body_gap_in_a_body_until_close_keeps_the_first_cause_of_the_end() {
     assert_after(began, secs(5));
     peer.fin().await.unwrap();
     let report = in_time(connection.closed()).await;
-    assert_eq!((&report.reason, report.failed), (&CloseReason::BodyUntilClose, 1), "{report}");
+    assert_eq!((&report.reason, report.failed), (&CloseReason::TimedOut(Phase::BodyGap), 1), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
