@@ -58,7 +58,7 @@ pub(super) fn print(
 }
 
 fn row([scenario, mode, ended, reason, sent, received, peer_saw, time]: &[String; 8]) -> String {
-    format!("{scenario:<25}{mode:<10}{ended:<12}{reason:<17}{sent:<8}{received:<8}{peer_saw:<9}{time:>7}")
+    format!("{scenario:<25}{mode:<9}{ended:<12}{reason:<19}{sent:<8}{received:<8}{peer_saw:<8}{time:>7}")
 }
 
 const GOOD: Style = AnsiColor::Green.on_default();

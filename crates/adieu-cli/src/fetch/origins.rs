@@ -150,12 +150,13 @@ async fn witness(
 ) -> Result<(), Failure> {
     let mut closed = pin!(closed);
     let ended = loop {
-        let Some(watch) = &mut watch else { break closed.await };
+        let Some(states) = &mut watch else { break closed.await };
         tokio::select! {
             biased;
-            // Nothing comes after `Closed`.
-            state = watch.changed() => if state != State::Closed {
-                voice.connection(id, state);
+            state = states.changed() => match state {
+                // Nothing comes after it but the report.
+                State::Closed => watch = None,
+                state => voice.connection(id, state),
             },
             ended = &mut closed => break ended,
         }
