@@ -5,7 +5,7 @@ use crate::program::adieu;
 #[test]
 fn it_ends_as_told_and_its_table_has_every_row() {
     let ran = adieu(&["demo"]).ok();
-    let (_, table) = ran.out.split_once("peer saw    time\n").unwrap();
+    let (_, table) = ran.out.split_once("peer saw   time\n").unwrap();
     for row in [
         "graceful, idle",
         "half, idle",
