@@ -271,10 +271,10 @@ impl SendRequest {
     ///
     /// As [`ready`](Self::ready).
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Enlisted before the look: a change in between wakes.
         if self.is_ready() {
             return Poll::Ready(Ok(()));
         }
+        // Enlisted before the look: a change in between wakes.
         self.wire.watch(cx.waker());
         let now = rt::now();
         let mut work = self.wire.lock();
