@@ -53,6 +53,10 @@ pub enum ErrorKind {
     Reset,
     /// The network failed otherwise.
     Network,
+    /// The TLS handshake failed, or TLS broke later on: an alert of the peer, a violation, no TLS at all.
+    Tls,
+    /// The certificate that the peer showed in the TLS handshake is not accepted.
+    Certificate,
     /// The request's own body failed, or did not fit its length.
     RequestBody,
     /// The peer ended without a whole response after our side had ended on purpose.
@@ -102,6 +106,7 @@ impl Error {
             R::TimedOut(phase) => ErrorKind::Timeout(*phase),
             R::Reset => ErrorKind::Reset,
             R::Network(_) => ErrorKind::Network,
+            R::TlsAlert(_) | R::TlsBroken(_) => ErrorKind::Tls,
             R::RequestBodyFailed => ErrorKind::RequestBody,
             R::HalfCloseRefused => ErrorKind::HalfCloseRefused,
             _ => ErrorKind::Closed,
@@ -155,6 +160,8 @@ impl Error {
         match (self.0.kind, &self.0.reason) {
             (ErrorKind::InvalidRequest | ErrorKind::NotReady | ErrorKind::RequestBody, _) => Blame::Caller,
             (_, Some(reason)) => reason.blame(),
+            (ErrorKind::Tls | ErrorKind::Certificate, None) => Blame::Peer,
+            (ErrorKind::Timeout(Phase::TlsHandshake), None) => Blame::Peer,
             (_, None) => Blame::Caller,
         }
     }
@@ -212,11 +219,19 @@ impl fmt::Display for Error {
             (ErrorKind::BadBody, Some(CloseReason::ProtocolError(what))) => {
                 write!(f, "bad response body: {what}")?
             }
+            (ErrorKind::Tls, None) => f.write_str("the TLS handshake failed")?,
+            (ErrorKind::Certificate, _) => {
+                f.write_str("the TLS handshake failed: the peer's certificate is not accepted")?;
+            }
             (ErrorKind::Timeout(phase), _) => write!(f, "timed out: {phase}")?,
             (ErrorKind::Reset, _) => write!(f, "the peer reset the connection while {}", cause.at)?,
             (ErrorKind::RequestBody, _) => f.write_str("the request body failed")?,
             (_, Some(reason)) => write!(f, "{reason}")?,
             (kind, None) => write!(f, "{kind:?}")?,
+        }
+        // Only the source tells what a person could do about it.
+        if let (ErrorKind::Tls | ErrorKind::Certificate, Some(source)) = (cause.kind, &cause.source) {
+            write!(f, ": {source}")?;
         }
         if let Some(connection) = cause.connection {
             write!(f, " (connection {connection})")?;
@@ -252,9 +267,8 @@ impl From<Error> for io::Error {
             (ErrorKind::NoResponse | ErrorKind::IncompleteHead | ErrorKind::IncompleteBody, _) => {
                 io::ErrorKind::UnexpectedEof
             }
-            (ErrorKind::BadResponse | ErrorKind::BadBody | ErrorKind::TooLarge, _) => {
-                io::ErrorKind::InvalidData
-            }
+            (ErrorKind::BadResponse | ErrorKind::BadBody | ErrorKind::TooLarge, _)
+            | (ErrorKind::Tls | ErrorKind::Certificate, _) => io::ErrorKind::InvalidData,
             (ErrorKind::Network, Some(CloseReason::Network(kind))) => *kind,
             (ErrorKind::Closed | ErrorKind::HalfCloseRefused, _) => io::ErrorKind::ConnectionAborted,
             _ => io::ErrorKind::Other,

@@ -39,7 +39,8 @@ pub use adieu_proto::fate::{Facts, ReadEnd, Use};
 pub use adieu_proto::h1::EarlyResponse;
 pub use adieu_proto::lifecycle::{
     Address, Blame, CloseKind, CloseMode, CloseReason, CloseReport, ConnectionId, Ended, ExchangePhase,
-    GoAway, Party, Phase, Protocol, Side, Signal, Signals, Snapshot, State,
+    GoAway, Layer, LayerReport, Party, Phase, Protocol, Side, Signal, Signals, Snapshot, State, TlsAlert,
+    TlsSession,
 };
 pub use bytes::Bytes;
 pub use conn::body::Body;

@@ -37,8 +37,14 @@ pub enum ReadEnd {
     /// It had not.
     #[default]
     None,
-    /// The peer ended its side in order.
+    /// The peer ended its side in order: a FIN where there is no TLS, or after close_notify.
     Fin,
+    /// The peer said close_notify.
+    CloseNotify,
+    /// A FIN under TLS without close_notify: anyone on the path can forge it.
+    BareFin,
+    /// The peer's TLS ended in a fatal alert, or broke the protocol.
+    TlsFailed,
     /// The peer reset the connection.
     Reset,
     /// The network failed otherwise.

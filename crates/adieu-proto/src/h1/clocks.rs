@@ -19,6 +19,8 @@ pub(super) struct Clocks {
     pub(super) gap: Option<Instant>,
     /// An unread body is being discarded.
     pub(super) discard: Option<Instant>,
+    /// The upgraded connection carried something.
+    pub(super) carried: Option<Instant>,
 }
 
 /// What a clock that ran out means.

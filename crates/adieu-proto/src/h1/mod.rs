@@ -22,5 +22,5 @@ mod send;
 mod tests;
 
 pub use engine::Engine;
-pub use news::{BodySize, Config, EarlyResponse, Event, Failure, NotOpen, TransportEnd};
+pub use news::{BodySize, Config, EarlyResponse, Event, Failure, HalfClose, NotOpen, TransportEnd};
 pub use send::BodyMisfit;

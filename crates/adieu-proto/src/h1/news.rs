@@ -8,7 +8,7 @@ use http::{HeaderMap, Response};
 use crate::codec::limits::Limits;
 use crate::codec::request::Unsendable;
 use crate::fate::Facts;
-use crate::lifecycle::{CloseReason, ExchangePhase, LifecycleLimits, Timeouts};
+use crate::lifecycle::{CloseReason, ExchangePhase, LifecycleLimits, Timeouts, TlsAlert};
 
 /// What one engine may be told. Everything has its default.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +22,19 @@ pub struct Config {
     pub life: LifecycleLimits,
     /// What becomes of an upload when the final response comes before it is whole.
     pub early_response: EarlyResponse,
+    /// Whether our side can end while the peer's goes on.
+    pub half_close: HalfClose,
+}
+
+/// Whether one side of the transport can end while the other goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it can or it cannot")]
+pub enum HalfClose {
+    /// It can.
+    #[default]
+    Possible,
+    /// It cannot: a close of mode half acts as graceful. So it is in TLS 1.2 (RFC 5246 section 7.2.1).
+    Impossible,
 }
 
 /// What becomes of an upload when the final response comes before it is whole (RFC 9112 section 9.5).
@@ -86,12 +99,28 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportEnd {
-    /// In order: FIN, or the transport's like.
+    /// In order: FIN, or the transport's like; under TLS after close_notify.
     Fin,
+    /// TLS close_notify: nothing more comes, the FIN is still to be read.
+    CloseNotify,
+    /// A FIN under TLS without close_notify: nobody vouches for it.
+    BareFin,
+    /// A fatal TLS alert.
+    Alert(TlsAlert),
+    /// The peer broke TLS, and was told so by an alert; its FIN is still to be read.
+    Broken(&'static str),
     /// By a reset.
     Reset,
     /// By another failure of the network.
     Failed(ErrorKind),
+}
+
+impl TransportEnd {
+    /// Whether the peer ended in order, and nobody else can have.
+    #[must_use]
+    pub fn is_orderly(self) -> bool {
+        matches!(self, Self::Fin | Self::CloseNotify)
+    }
 }
 
 /// No exchange can begin: the connection is busy or on its way out.

@@ -370,6 +370,10 @@ impl Lifecycle {
                 | Input::Deadline(Request::Cut)
                 | Input::Violation(_, Request::Cut),
             ) => Ended::Aborted,
+            // Its FIN is missing, but it did say goodbye.
+            (State::Lingering, Input::Deadline(_)) if self.received.contains(Signal::CloseNotify) => {
+                Ended::Clean
+            }
             (State::Closing { .. } | State::Lingering, Input::Deadline(_)) => Ended::PeerSilent,
             _ if reset => Ended::Reset,
             (_, Input::Broken | Input::WriteBroken) => Ended::Broken,

@@ -12,6 +12,7 @@
 //!                                                      `-> Closing -> Lingering -> Closed
 //! ```
 
+mod layers;
 mod machine;
 mod mode;
 mod reason;
@@ -23,9 +24,10 @@ mod timeouts;
 #[cfg(test)]
 mod walk;
 
+pub use layers::{Layer, LayerReport, TlsSession};
 pub use machine::{Lifecycle, LifecycleLimits};
 pub use mode::{CloseKind, CloseMode};
-pub use reason::{Blame, CloseReason, GoAway, Party, Phase};
+pub use reason::{Blame, CloseReason, GoAway, Party, Phase, TlsAlert};
 pub use report::{Address, CloseReport, ConnectionId, Ended, Protocol, Signal, Signals};
 pub use snapshot::{ExchangePhase, Snapshot};
 pub use timeouts::Timeouts;
@@ -149,7 +151,7 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an end is vouched for or it is not")]
 pub enum Vouched {
-    /// close_notify, or a FIN where there is no TLS.
+    /// A FIN after close_notify, or where there is no TLS.
     Yes,
     /// A FIN on TLS without close_notify: anyone on the path can forge it.
     No,

@@ -51,6 +51,9 @@ impl CloseMode {
     ///
     /// Many servers take a FIN for a cancellation; a peer that then ends without a whole response leads to the
     /// reason `HalfCloseRefused`. Use it for upgrades, CONNECT and servers known to bear it.
+    ///
+    /// On TLS 1.2 it acts as [`graceful`](Self::graceful): there a close_notify obliges the peer to end at once
+    /// (RFC 5246 section 7.2.1).
     #[must_use]
     pub fn half() -> Self {
         Self { kind: CloseKind::Half, ..Self::graceful() }
@@ -81,6 +84,12 @@ impl CloseMode {
     #[must_use]
     pub fn linger(self, limit: Duration) -> Self {
         Self { linger: limit, ..self }
+    }
+
+    /// Graceful, with the same limits.
+    #[must_use]
+    pub fn as_graceful(self) -> Self {
+        Self { kind: CloseKind::Graceful, ..self }
     }
 
     /// Which of the four modes this is.

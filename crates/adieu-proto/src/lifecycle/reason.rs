@@ -52,6 +52,10 @@ pub enum CloseReason {
     Reset,
     /// TLS ended without close_notify where only that could have told the end.
     TlsTruncated,
+    /// The peer sent a fatal TLS alert.
+    TlsAlert(TlsAlert),
+    /// The peer broke TLS and was told so by an alert; what exactly.
+    TlsBroken(&'static str),
     /// The peer broke the protocol; what exactly.
     ProtocolError(&'static str),
     /// The peer sent more than a limit allows; which limit.
@@ -78,6 +82,11 @@ pub struct GoAway {
     pub debug_data: String,
 }
 
+/// The description of a TLS alert (RFC 8446 section 6). Prints as its name there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "one byte on the wire")]
+pub struct TlsAlert(pub u8);
+
 /// Which wait was too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
@@ -85,6 +94,8 @@ pub struct GoAway {
 pub enum Phase {
     /// Resolving, connecting, and all handshakes.
     Opening,
+    /// The TLS handshake.
+    TlsHandshake,
     /// The transport took no bytes of ours.
     WriteStall,
     /// From the last byte of the request to the response head.
@@ -95,6 +106,10 @@ pub enum Phase {
     Exchange,
     /// What a close gave the exchanges in flight.
     Drain,
+    /// An upgraded connection carried no byte in either direction.
+    UpgradeIdle,
+    /// One side of an upgraded connection had ended; the other did not follow.
+    UpgradeHalfClosed,
 }
 
 /// One of the three that can end a connection.
@@ -137,6 +152,8 @@ impl CloseReason {
             | Self::GoAway(_)
             | Self::Reset
             | Self::TlsTruncated
+            | Self::TlsAlert(_)
+            | Self::TlsBroken(_)
             | Self::ProtocolError(_)
             | Self::LimitExceeded(_)
             | Self::UploadStopped => Party::Peer,
@@ -161,7 +178,9 @@ impl CloseReason {
             | Self::MaxAge
             | Self::MaxExchanges
             | Self::Shed
-            | Self::TimedOut(Phase::Drain | Phase::Exchange) => Blame::Policy,
+            | Self::TimedOut(
+                Phase::Drain | Phase::Exchange | Phase::UpgradeIdle | Phase::UpgradeHalfClosed,
+            ) => Blame::Policy,
             Self::TimedOut(Phase::Opening | Phase::WriteStall) | Self::Network(_) => Blame::Network,
             _ => Blame::Peer,
         }
@@ -195,15 +214,20 @@ impl CloseReason {
             Self::GoAway(_) => "goaway",
             Self::Reset => "reset",
             Self::TlsTruncated => "tls_truncated",
+            Self::TlsAlert(_) => "tls_alert",
+            Self::TlsBroken(_) => "tls_broken",
             Self::ProtocolError(_) => "protocol_error",
             Self::LimitExceeded(_) => "limit_exceeded",
             Self::TimedOut(phase) => match phase {
                 Phase::Opening => "timeout_opening",
+                Phase::TlsHandshake => "timeout_tls_handshake",
                 Phase::WriteStall => "timeout_write_stall",
                 Phase::ResponseHead => "timeout_response_head",
                 Phase::BodyGap => "timeout_body_gap",
                 Phase::Exchange => "timeout_exchange",
                 Phase::Drain => "timeout_drain",
+                Phase::UpgradeIdle => "timeout_upgrade_idle",
+                Phase::UpgradeHalfClosed => "timeout_upgrade_half_closed",
             },
             Self::Network(_) => "network",
             Self::Upgraded => "upgraded",
@@ -228,6 +252,8 @@ impl fmt::Display for CloseReason {
                     write!(f, ": {}", goaway.debug_data)
                 };
             }
+            Self::TlsAlert(alert) => return write!(f, "the peer sent the TLS alert {alert}"),
+            Self::TlsBroken(what) => return write!(f, "the peer broke TLS: {what}"),
             Self::ProtocolError(what) => return write!(f, "the peer broke the protocol: {what}"),
             Self::LimitExceeded(limit) => return write!(f, "the peer exceeded the limit on {limit}"),
             Self::TimedOut(phase) => return write!(f, "timed out: {phase}"),
@@ -256,15 +282,55 @@ impl fmt::Display for CloseReason {
     }
 }
 
+impl fmt::Display for TlsAlert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            0 => "close_notify",
+            10 => "unexpected_message",
+            20 => "bad_record_mac",
+            21 => "decryption_failed",
+            22 => "record_overflow",
+            40 => "handshake_failure",
+            41 => "no_certificate",
+            42 => "bad_certificate",
+            43 => "unsupported_certificate",
+            44 => "certificate_revoked",
+            45 => "certificate_expired",
+            46 => "certificate_unknown",
+            47 => "illegal_parameter",
+            48 => "unknown_ca",
+            49 => "access_denied",
+            50 => "decode_error",
+            51 => "decrypt_error",
+            70 => "protocol_version",
+            71 => "insufficient_security",
+            80 => "internal_error",
+            86 => "inappropriate_fallback",
+            90 => "user_canceled",
+            109 => "missing_extension",
+            110 => "unsupported_extension",
+            112 => "unrecognized_name",
+            113 => "bad_certificate_status_response",
+            115 => "unknown_psk_identity",
+            116 => "certificate_required",
+            120 => "no_application_protocol",
+            other => return write!(f, "{other}"),
+        })
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Opening => "opening the connection",
+            Self::TlsHandshake => "the TLS handshake",
             Self::WriteStall => "the transport took no bytes",
             Self::ResponseHead => "waiting for the response head",
             Self::BodyGap => "waiting for more of the response body",
             Self::Exchange => "the whole exchange",
             Self::Drain => "draining before a close",
+            Self::UpgradeIdle => "the upgraded connection carried nothing",
+            Self::UpgradeHalfClosed => "waiting for the other end of the upgraded connection",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{CloseReason, Lifecycle, Party};
+use super::{CloseReason, Layer, LayerReport, Lifecycle, Party, TlsSession};
 
 /// What is left of a connection that is gone. Prints as one line; serialises with the feature `serde`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct CloseReport {
     pub peer: Option<Address>,
     /// The protocol spoken.
     pub protocol: Protocol,
+    /// What its TLS handshake agreed upon, where there was one.
+    pub tls: Option<TlsSession>,
     /// Why it ended: the first cause.
     pub reason: CloseReason,
     /// Who began the end.
@@ -29,6 +31,8 @@ pub struct CloseReport {
     pub sent: Signals,
     /// What the peer said.
     pub received: Signals,
+    /// What was said on each layer, from the top down.
+    pub layers: Vec<LayerReport>,
     /// Exchanges that ended well.
     pub exchanges: u64,
     /// Exchanges that failed.
@@ -123,11 +127,13 @@ impl CloseReport {
             origin: None,
             peer: None,
             protocol,
+            tls: None,
             began_by: reason.began_by(),
             reason,
             ended: life.ended().unwrap_or(Ended::Aborted),
             sent,
             received,
+            layers: Vec::new(),
             exchanges,
             failed,
             bytes_sent: 0,
@@ -216,7 +222,16 @@ impl fmt::Display for CloseReport {
         if self.bytes_discarded > 0 {
             write!(f, " ({} B discarded)", self.bytes_discarded)?;
         }
-        write!(f, "; {:.1?} old", self.age)
+        write!(f, "; {:.1?} old", self.age)?;
+        if let Some(tls) = &self.tls {
+            write!(f, "; {tls}")?;
+        }
+        if self.layers.iter().any(|layer| layer.layer == Layer::Tunnel) {
+            for layer in &self.layers {
+                write!(f, "; {layer}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -287,17 +302,19 @@ mod serialize {
     impl Serialize for CloseReport {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-            let mut line = serializer.serialize_struct("CloseReport", 19)?;
+            let mut line = serializer.serialize_struct("CloseReport", 21)?;
             line.serialize_field("id", &self.id)?;
             line.serialize_field("origin", &self.origin)?;
             line.serialize_field("peer", &self.peer)?;
             line.serialize_field("protocol", &self.protocol)?;
+            line.serialize_field("tls", &self.tls)?;
             line.serialize_field("reason", &self.reason)?;
             line.serialize_field("explanation", &self.reason.to_string())?;
             line.serialize_field("began_by", &self.began_by)?;
             line.serialize_field("ended", &self.ended)?;
             line.serialize_field("sent", &self.sent)?;
             line.serialize_field("received", &self.received)?;
+            line.serialize_field("layers", &self.layers)?;
             line.serialize_field("exchanges", &self.exchanges)?;
             line.serialize_field("failed", &self.failed)?;
             line.serialize_field("bytes_sent", &self.bytes_sent)?;

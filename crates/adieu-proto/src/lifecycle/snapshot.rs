@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Address, CloseReason, ConnectionId, Protocol, Side, State};
+use super::{Address, CloseReason, ConnectionId, Protocol, Side, Signals, State, TlsSession};
 
 /// What a live connection looked like at one moment. Prints as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub local: Option<Address>,
     /// The protocol spoken.
     pub protocol: Protocol,
+    /// What its TLS handshake agreed upon, where there was one.
+    pub tls: Option<TlsSession>,
     /// Where it is.
     pub state: State,
     /// For how long.
@@ -28,6 +30,10 @@ pub struct Snapshot {
     pub ours: Side,
     /// The peer's side.
     pub theirs: Side,
+    /// What we said of our end so far.
+    pub sent: Signals,
+    /// What the peer said of its end so far.
+    pub received: Signals,
     /// Why it is on its way out, if it is.
     pub reason: Option<CloseReason>,
     /// How far the exchange in flight is.
@@ -79,6 +85,9 @@ impl fmt::Display for Snapshot {
         }
         if let Some(peer) = &self.peer {
             write!(f, " ({peer})")?;
+        }
+        if let Some(tls) = &self.tls {
+            write!(f, " {}", tls.version)?;
         }
         write!(f, ": {} for {:.1?}", self.state, self.in_state)?;
         if self.phase != ExchangePhase::None {

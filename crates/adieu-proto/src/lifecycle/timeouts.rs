@@ -18,6 +18,10 @@ pub struct Timeouts {
     pub body_gap: Option<Duration>,
     /// From the first byte of the request to the last of the response. Default: no limit.
     pub exchange: Option<Duration>,
+    /// How long an upgraded connection may carry no byte in either direction. Default: no limit.
+    pub upgrade_idle: Option<Duration>,
+    /// How long the other side of an upgraded connection may go on after one has ended. Default: no limit.
+    pub upgrade_half_closed: Option<Duration>,
     /// For discarding the small rest of a body that its reader dropped. Default 50 ms.
     pub discard: Duration,
 }
@@ -42,6 +46,8 @@ impl Default for Timeouts {
             response_head: Some(Duration::from_secs(300)),
             body_gap: Some(Duration::from_secs(300)),
             exchange: None,
+            upgrade_idle: None,
+            upgrade_half_closed: None,
             discard: Duration::from_millis(50),
         }
     }

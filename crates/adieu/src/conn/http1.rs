@@ -116,6 +116,10 @@ impl Builder {
         body_gap_timeout(limit: Option<Duration>) => timeouts.body_gap;
         /// From the first byte of a request to the last of its response. Default none.
         exchange_timeout(limit: Option<Duration>) => timeouts.exchange;
+        /// How long an upgraded connection may carry no byte in either direction. Default none.
+        upgrade_idle_timeout(limit: Option<Duration>) => timeouts.upgrade_idle;
+        /// How long one side of an upgraded connection may go on after the other has ended. Default none.
+        upgrade_half_closed_timeout(limit: Option<Duration>) => timeouts.upgrade_half_closed;
         /// For discarding the small rest of a dropped response body. Default 50 ms.
         discard_timeout(limit: Duration) => timeouts.discard;
         /// How long to wait for the peer's end after our goodbye, where no close mode says otherwise. Default 2 s.
@@ -172,7 +176,9 @@ impl Builder {
     fn start(&self, io: Box<dyn Transport>) -> Result<(SendRequest, Connection), Error> {
         let runtime = Runtime::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let now = rt::now();
-        let engine = Engine::new(now, self.config);
+        let mut config = self.config;
+        config.half_close = io.half_close();
+        let engine = Engine::new(now, config);
         let departures = self.departures.clone().unwrap_or_else(Departures::common);
         let wire = Wire::new(now, io, engine, self.origin.clone(), runtime, departures);
         let lease = Arc::new(Lease(wire.clone()));

@@ -216,6 +216,7 @@ fn answered(
 ) -> Response<Body> {
     if size == BodySize::Upgrade {
         let leftover = work.engine.take_leftover();
+        work.arm(now);
         drop(work);
         return head.map(|()| Body::upgraded(Upgraded::new(wire.clone(), leftover)));
     }

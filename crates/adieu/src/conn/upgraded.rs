@@ -5,22 +5,28 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use adieu_proto::h1::TransportEnd;
-use adieu_proto::lifecycle::{CloseReason, ConnectionId, Side, Signal, State};
+use adieu_proto::lifecycle::{Address, CloseReason, ConnectionId, Layer, LayerReport, Side, State, Timeouts};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::drive::{Driver, Locked, Wire};
 use crate::rt;
-use crate::transport::end_of;
+use crate::transport::{HalfClose, ResetArmed, Transport, end_of};
 
 /// A connection that another protocol has. Bytes that came with the switch are read first.
 ///
 /// Its two sides end each for itself: `shutdown` ends ours (flush, then FIN) and reading goes on; a read of nothing
 /// is the peer's end and writing goes on. When both ended, the connection is closed and its report is there.
 /// Dropped after `shutdown`, what still comes is discarded and the peer's end awaited, bounded as after any goodbye.
-/// Dropped before that, or cut by a close, it is reset: what was cut short must not look complete.
+/// Dropped before that, or cut by a close, it is reset: what was cut short must not look complete. Over TLS `shutdown`
+/// sends close_notify before the FIN, and a FIN without close_notify is an error of a read (`UnexpectedEof`). TLS 1.2 has
+/// no half-close: there a peer answers our end with its own (RFC 5246 section 7.2.1).
+///
+/// It is a [`Transport`]: TLS or another connection can speak over it
+/// ([`TlsConnector::connect_on`](crate::transport::tls::TlsConnector::connect_on)), and their reports have its layers.
 pub struct Upgraded {
     wire: Arc<Wire>,
     leftover: Bytes,
@@ -31,10 +37,40 @@ impl Upgraded {
         Self { wire, leftover }
     }
 
+    /// How long it may carry no byte in either direction; then it is reset, or just lingers where our side has ended.
+    /// `None`: as long as it likes. Default: what [`Builder`](super::http1::Builder) said.
+    pub fn set_idle_timeout(&mut self, limit: Option<Duration>) {
+        self.limit(|limits| limits.upgrade_idle = limit);
+    }
+
+    /// How long one side may go on after the other has ended. `None`: as long as it likes. Default: what
+    /// [`Builder`](super::http1::Builder) said.
+    pub fn set_half_closed_timeout(&mut self, limit: Option<Duration>) {
+        self.limit(|limits| limits.upgrade_half_closed = limit);
+    }
+
+    fn limit(&self, change: impl FnOnce(&mut Timeouts)) {
+        let mut work = self.wire.lock();
+        change(work.engine.timeouts());
+        work.arm(rt::now());
+    }
+
     /// On which connection.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.wire.id()
+    }
+
+    /// What a reader is told once the peer's side has ended like this.
+    fn after(end: Option<TransportEnd>, work: &Locked<'_>) -> io::Result<()> {
+        match end {
+            Some(end) if end.is_orderly() => Ok(()),
+            Some(TransportEnd::BareFin) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer ended without close_notify: what it sent may be cut short",
+            )),
+            _ => Err(Self::gone(work)),
+        }
     }
 
     /// Why nothing can be carried any more.
@@ -69,15 +105,14 @@ impl AsyncRead for Upgraded {
         work.obey(now);
         let state = work.engine.state();
         if !is_open(state, |_, theirs| theirs) {
-            // Their end was read; anything else cut the connection short.
-            let ended = work.engine.life().signals().1.contains(Signal::Fin);
-            return Poll::Ready(if ended { Ok(()) } else { Err(Self::gone(&work)) });
+            // Their end was read, or something else cut the connection short.
+            return Poll::Ready(Self::after(work.engine.peer_end(), &work));
         }
         if let Some(end) = work.engine.read_end() {
             // Read together with the switch: the transport may not tell it twice.
             work.engine.handle_read_end(now, end);
             work.act(now, cx);
-            return Poll::Ready(if end == TransportEnd::Fin { Ok(()) } else { Err(Self::gone(&work)) });
+            return Poll::Ready(Self::after(Some(end), &work));
         }
         let Some((io, engine)) = work.carrier() else { return Poll::Ready(Err(Self::gone(&work))) };
         let before = buffer.filled().len();
@@ -89,11 +124,10 @@ impl AsyncRead for Upgraded {
                 let end = work.end_of_input();
                 work.engine.handle_read_end(now, end);
                 work.act(now, cx);
-                if end != TransportEnd::Fin {
-                    return Poll::Ready(Err(Self::gone(&work)));
-                }
+                work.arm(now);
+                return Poll::Ready(Self::after(Some(end), &work));
             }
-            Poll::Ready(Ok(())) => engine.handle_carried(0, bytes),
+            Poll::Ready(Ok(())) => engine.handle_carried(now, 0, bytes),
             Poll::Ready(Err(error)) => {
                 engine.handle_read_end(now, end_of(error));
                 work.act(now, cx);
@@ -134,6 +168,7 @@ impl AsyncWrite for Upgraded {
         if work.driver == Driver::Caller {
             work.act(now, cx);
         }
+        work.arm(now);
         if !work.owes_goodbye() {
             return Poll::Ready(Ok(()));
         }
@@ -151,7 +186,7 @@ impl Upgraded {
     fn carry<T>(
         &self,
         cx: &mut Context<'_>,
-        act: impl FnOnce(Pin<&mut dyn crate::transport::Transport>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        act: impl FnOnce(Pin<&mut dyn Transport>, &mut Context<'_>) -> Poll<io::Result<T>>,
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         let now = rt::now();
@@ -166,7 +201,7 @@ impl Upgraded {
         let acted = act(io, cx);
         match &acted {
             Poll::Pending => work.written_by(cx.waker()),
-            Poll::Ready(Ok(done)) => engine.handle_carried(bytes(done), 0),
+            Poll::Ready(Ok(done)) => engine.handle_carried(now, bytes(done), 0),
             Poll::Ready(Err(error)) => {
                 work.hear(error);
                 work.engine.handle_write_end(now, end_of(error));
@@ -174,6 +209,33 @@ impl Upgraded {
             }
         }
         acted
+    }
+}
+
+impl Transport for Upgraded {
+    fn peer_address(&self) -> Option<Address> {
+        self.wire.peer().cloned()
+    }
+
+    fn local_address(&self) -> Option<Address> {
+        self.wire.local().cloned()
+    }
+
+    /// Resets the connection at once, whatever it carries.
+    fn arm_reset(&self) -> ResetArmed {
+        self.wire.abort_upgraded()
+    }
+
+    fn half_close(&self) -> HalfClose {
+        self.wire.half_close()
+    }
+
+    fn layers(&self) -> Vec<LayerReport> {
+        let mut tunnel = LayerReport::new(Layer::Tunnel);
+        tunnel.connection = Some(self.wire.id());
+        let mut layers = self.wire.layers();
+        layers.insert(0, tunnel);
+        layers
     }
 }
 

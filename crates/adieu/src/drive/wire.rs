@@ -7,13 +7,16 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use adieu_proto::h1::Engine;
-use adieu_proto::lifecycle::{Address, CloseMode, CloseReason, CloseReport, ConnectionId, Snapshot, State};
+use adieu_proto::lifecycle::{
+    Address, CloseMode, CloseReason, CloseReport, ConnectionId, LayerReport, Signal, Snapshot, State,
+    TlsSession,
+};
 
 use super::departures::{Departure, Departures, Leaver};
 use super::orders::{Attendance, HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
 use super::work::{Driver, Place, Work};
 use crate::rt::{self, Rung, Runtime};
-use crate::transport::Transport;
+use crate::transport::{HalfClose, ResetArmed, Transport};
 
 /// One connection.
 pub(crate) struct Wire {
@@ -21,6 +24,7 @@ pub(crate) struct Wire {
     origin: Option<String>,
     peer: Option<Address>,
     local: Option<Address>,
+    tls: Option<TlsSession>,
     work: Mutex<Work>,
     orders: Mutex<Orders>,
     /// Whether `orders` holds something for a driver: a look that costs no lock.
@@ -82,7 +86,7 @@ impl Wire {
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed));
-        let (peer, local) = (io.peer_address(), io.local_address());
+        let (peer, local, tls) = (io.peer_address(), io.local_address(), io.tls().cloned());
         let wire = Arc::new_cyclic(|wire| {
             let bell = Waker::from(Arc::new(Bell(wire.clone())));
             let leaver: Weak<Self> = wire.clone();
@@ -92,6 +96,7 @@ impl Wire {
                 origin,
                 peer,
                 local,
+                tls,
                 work: Mutex::new(Work::new(now, io, engine, place)),
                 orders: Mutex::default(),
                 pending: AtomicBool::new(false),
@@ -178,7 +183,39 @@ impl Wire {
         snapshot.origin.clone_from(&self.origin);
         snapshot.peer.clone_from(&self.peer);
         snapshot.local.clone_from(&self.local);
+        snapshot.tls.clone_from(&self.tls);
         snapshot
+    }
+
+    pub(crate) fn peer(&self) -> Option<&Address> {
+        self.peer.as_ref()
+    }
+
+    pub(crate) fn local(&self) -> Option<&Address> {
+        self.local.as_ref()
+    }
+
+    /// What was said on each layer so far.
+    pub(crate) fn layers(self: &Arc<Self>) -> Vec<LayerReport> {
+        if let Some(report) = self.report() {
+            return report.layers;
+        }
+        self.lock().layers()
+    }
+
+    /// Whether our side can end while the peer's goes on.
+    pub(crate) fn half_close(self: &Arc<Self>) -> HalfClose {
+        self.lock().half_close()
+    }
+
+    /// Resets an upgraded connection in this call, for what it carried was cut short.
+    pub(crate) fn abort_upgraded(self: &Arc<Self>) -> ResetArmed {
+        let now = rt::now();
+        let mut work = self.lock();
+        work.engine.close_because(now, CloseMode::abort(), CloseReason::RequestCancelled);
+        work.leave();
+        let reset = work.engine.life().signals().0.contains(Signal::Rst);
+        if reset { ResetArmed::Yes } else { ResetArmed::No }
     }
 
     /// How many wait for the report.
@@ -314,6 +351,8 @@ impl Drop for Locked<'_> {
             let mut report = work.engine.report(rt::now(), wire.id);
             report.origin.clone_from(&wire.origin);
             report.peer.clone_from(&wire.peer);
+            report.tls.clone_from(&wire.tls);
+            report.layers = work.layers();
             // Under the lock still: who sees that it is closed finds the report.
             wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];

@@ -7,12 +7,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use adieu_proto::h1::{Engine, TransportEnd};
-use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, Parting, Signal, State};
-use tokio::io::AsyncWrite;
+use adieu_proto::lifecycle::{
+    Action, CloseMode, CloseReason, Goodbye, Layer, LayerReport, Parting, Signal, State,
+};
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::departures::{Admission, Departure, Departures, Leaver};
 use crate::rt::{Alarm, Rung, Runtime, RuntimeGone};
-use crate::transport::{Peek, ResetArmed, Transport, end_of};
+use crate::transport::{HalfClose, Peek, PeerEnd, ResetArmed, Transport, end_of};
 
 /// What a driver needs; one turn at a time.
 pub(crate) struct Work {
@@ -29,6 +31,8 @@ pub(crate) struct Work {
     pub(super) shed: Vec<Arc<dyn Leaver>>,
     /// The state that watchers know of.
     pub(super) published: State,
+    /// What the layers of the transport said, once it is gone.
+    layers: Vec<LayerReport>,
     flush: Flush,
     reset: Reset,
     watch: IdleWatch,
@@ -129,6 +133,7 @@ impl Work {
             departure: None,
             shed: Vec::new(),
             published,
+            layers: Vec::new(),
             flush: Flush::Done,
             reset: Reset::Unheard,
             watch: IdleWatch::Due,
@@ -242,7 +247,10 @@ impl Work {
         let Some(io) = &mut self.io else { return Turned::Parked };
         match tokio_util::io::poll_read_buf(Pin::new(&mut **io), cx, self.engine.room()) {
             Poll::Pending => return Turned::Parked,
-            Poll::Ready(Ok(0)) => self.engine.handle_read_end(now, self.reset.end_of_input()),
+            Poll::Ready(Ok(0)) => {
+                let end = self.reset.end_of_input(io.peer_end());
+                self.engine.handle_read_end(now, end);
+            }
             Poll::Ready(Ok(bytes)) => self.engine.handle_received(now, bytes),
             Poll::Ready(Err(error)) => self.engine.handle_read_end(now, end_of(&error)),
         }
@@ -311,21 +319,75 @@ impl Work {
         match said {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {
+                self.note_close_notify();
                 self.engine.handle_said(Signal::Fin);
                 self.engine.handle_goodbye_sent(now);
             }
-            Poll::Ready(Err(_)) => self.engine.handle_goodbye_refused(now),
+            Poll::Ready(Err(_)) => {
+                self.note_close_notify();
+                self.engine.handle_goodbye_refused(now);
+            }
         }
         Poll::Ready(())
+    }
+
+    /// Notes whether TLS said its goodbye.
+    fn note_close_notify(&mut self) {
+        let Some(io) = &self.io else { return };
+        if io.tls().is_some() && io.layers().first().is_some_and(|tls| tls.sent.contains(Signal::CloseNotify))
+        {
+            self.engine.handle_said(Signal::CloseNotify);
+        }
     }
 
     fn let_go(&mut self, parting: Parting) {
         self.goodbye = None;
         self.alarm.clear();
-        let io = self.io.take();
-        if parting == Parting::Reset && io.is_none_or(|io| io.arm_reset() == ResetArmed::No) {
+        let mut io = self.io.take();
+        if let Some(io) = &mut io
+            && parting == Parting::Plain
+            && self.engine.awaits_fin()
+        {
+            self.glance_at_fin(&mut **io);
+        }
+        if parting == Parting::Reset && io.as_ref().is_none_or(|io| io.arm_reset() == ResetArmed::No) {
             self.engine.handle_reset_unable();
         }
+        self.layers = io.map_or_else(Vec::new, |io| io.layers());
+    }
+
+    /// The peer's FIN often comes together with its close_notify: it is told if it is here, and not waited for.
+    fn glance_at_fin(&mut self, io: &mut dyn Transport) {
+        let mut scratch = [0; 64];
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Ok(())) = Pin::new(io).poll_read(&mut cx, &mut buffer)
+            && buffer.filled().is_empty()
+        {
+            self.engine.handle_heard(Signal::Fin);
+        }
+    }
+
+    /// Whether our side can end while the peer's goes on.
+    pub(super) fn half_close(&self) -> HalfClose {
+        self.io.as_ref().map_or(HalfClose::Possible, |io| io.half_close())
+    }
+
+    /// What was said on each layer: FIN and RST belong to the uppermost one below TLS.
+    pub(super) fn layers(&self) -> Vec<LayerReport> {
+        let mut layers = self.io.as_ref().map_or_else(|| self.layers.clone(), |io| io.layers());
+        let (sent, received) = self.engine.life().signals();
+        if let Some(carrier) = layers.iter_mut().find(|layer| layer.layer != Layer::Tls) {
+            for signal in [Signal::Fin, Signal::Rst] {
+                if sent.contains(signal) {
+                    carrier.sent.insert(signal);
+                }
+                if received.contains(signal) {
+                    carrier.received.insert(signal);
+                }
+            }
+        }
+        layers
     }
 
     /// Carries out the last order of a connection that is closed, where no turn has.
@@ -357,7 +419,10 @@ impl Work {
             if let Peek::Broken(kind) = peek {
                 self.engine.handle_read_end(now, end_of(&kind.into()));
             } else if self.read(now, cx) == Turned::Parked {
-                return if peek == Peek::Something { Poll::Pending } else { Poll::Ready(()) };
+                // A transport may have taken what came for itself, as TLS does with a ticket.
+                let still = peek == Peek::Something
+                    && self.io.as_ref().is_some_and(|io| io.peek() == Peek::Something);
+                return if still { Poll::Pending } else { Poll::Ready(()) };
             }
         }
         self.act(now, cx);
@@ -423,7 +488,8 @@ impl Work {
 
     /// What a read of nothing means.
     pub(crate) fn end_of_input(&self) -> TransportEnd {
-        self.reset.end_of_input()
+        let end = self.io.as_ref().map_or(PeerEnd::Fin, |io| io.peer_end());
+        self.reset.end_of_input(end)
     }
 
     /// Notes who writes to an upgraded connection.
@@ -462,10 +528,12 @@ impl Reset {
     }
 
     /// What a read of nothing means.
-    fn end_of_input(self) -> TransportEnd {
-        match self {
-            Self::Unheard => TransportEnd::Fin,
-            Self::Heard => TransportEnd::Reset,
+    fn end_of_input(self, end: PeerEnd) -> TransportEnd {
+        match (self, end) {
+            (Self::Unheard, PeerEnd::Fin) => TransportEnd::Fin,
+            (_, PeerEnd::CloseNotify) => TransportEnd::CloseNotify,
+            (Self::Unheard, PeerEnd::BareFin) => TransportEnd::BareFin,
+            (Self::Heard, PeerEnd::Fin | PeerEnd::BareFin) => TransportEnd::Reset,
         }
     }
 }

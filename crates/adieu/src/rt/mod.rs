@@ -30,6 +30,24 @@ impl Runtime {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.0.spawn(task));
     }
+
+    /// Does what may block, off the runtime's own threads. `None`: it was shut down, or the work panicked.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn block<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.0.spawn_blocking(work).await.ok()
+    }
+}
+
+/// Waits for `future`, so long at most.
+#[cfg(feature = "tls")]
+pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+        None => Some(future.await),
+    }
 }
 
 /// The runtime of a connection was shut down.

@@ -3,11 +3,13 @@
 //! A [`Transport`] is `AsyncRead + AsyncWrite` and, where it can, tells more: addresses, a look at what has
 //! come without taking it, what the peer's kernel has not acknowledged, and a true reset. Every such method has
 //! a default that says "not known". `TcpStream` and `UnixStream` are transports; [`Opaque`] makes one of any
-//! other I/O.
+//! other I/O; [`tls`] puts TLS on top of any.
 
 mod kernel;
 mod opaque;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(unix)]
 mod unix;
 
@@ -15,9 +17,10 @@ use std::any::Any;
 use std::io;
 
 use adieu_proto::h1::TransportEnd;
-use adieu_proto::lifecycle::Address;
+use adieu_proto::lifecycle::{Address, Layer, LayerReport, TlsSession};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use adieu_proto::h1::HalfClose;
 pub use opaque::Opaque;
 
 /// What carries the bytes of a connection.
@@ -40,6 +43,13 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         Peek::Unknown
     }
 
+    /// How the peer's side ended, after a read that gave nothing.
+    ///
+    /// After [`PeerEnd::CloseNotify`] it is read once more, for the FIN.
+    fn peer_end(&self) -> PeerEnd {
+        PeerEnd::Fin
+    }
+
     /// Bytes that were handed over and that the peer's kernel has not acknowledged.
     fn unacknowledged(&self) -> Option<u64> {
         None
@@ -49,6 +59,46 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     fn arm_reset(&self) -> ResetArmed {
         ResetArmed::No
     }
+
+    /// Whether our side can end while the peer's goes on.
+    fn half_close(&self) -> HalfClose {
+        HalfClose::Possible
+    }
+
+    /// What a TLS handshake agreed upon, where this is TLS.
+    fn tls(&self) -> Option<&TlsSession> {
+        None
+    }
+
+    /// What it is made of, from the top down, and what was said there of the end. FIN and RST of the uppermost layer
+    /// below TLS are the driver's to add.
+    fn layers(&self) -> Vec<LayerReport> {
+        vec![LayerReport::new(Layer::Other)]
+    }
+
+    /// How many bytes the wire took of what was written here, framing of this transport included; `None`: not known.
+    fn wire_taken(&self) -> Option<u64> {
+        None
+    }
+
+    /// Where on the wire the first `bytes` bytes written here end: under TLS, the end of the record that holds the
+    /// last of them. Of use for a request that was just sent; `None`: not known, or not any more.
+    fn wire_end(&self, bytes: u64) -> Option<u64> {
+        let _ = bytes;
+        None
+    }
+}
+
+/// How a peer's side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerEnd {
+    /// By FIN, in order: after close_notify, or where there is no TLS.
+    Fin,
+    /// By TLS close_notify; the FIN is still to come.
+    CloseNotify,
+    /// By FIN under TLS without close_notify.
+    BareFin,
 }
 
 /// What a look at a transport showed.
@@ -75,7 +125,7 @@ pub enum ResetArmed {
     No,
 }
 
-/// Recognises `TcpStream` and `UnixStream`; anything else is opaque.
+/// Recognises `TcpStream`, `UnixStream` and `TlsStream`; anything else is opaque.
 pub(crate) fn recognise<T>(io: T) -> Box<dyn Transport>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -91,6 +141,10 @@ where
     if let Some(unix) = take::<tokio::net::UnixStream>(&mut slot) {
         return Box::new(unix);
     }
+    #[cfg(feature = "tls")]
+    if let Some(tls) = take::<tls::TlsStream>(&mut slot) {
+        return Box::new(tls);
+    }
     match slot {
         Some(io) => Box::new(Opaque::new(io)),
         None => unreachable!("only a recognised type is taken out of its slot"),
@@ -102,9 +156,14 @@ pub(crate) fn end_of(error: &io::Error) -> TransportEnd {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero,
     };
+    #[cfg(feature = "tls")]
+    if let Some(fault) = error.get_ref().and_then(|source| source.downcast_ref::<tls::Fault>()) {
+        return fault.end();
+    }
     match error.kind() {
         BrokenPipe | ConnectionReset | ConnectionAborted | NotConnected | WriteZero => TransportEnd::Reset,
-        UnexpectedEof => TransportEnd::Fin,
+        // So a TLS of its own says that close_notify is missing.
+        UnexpectedEof => TransportEnd::BareFin,
         kind => TransportEnd::Failed(kind),
     }
 }

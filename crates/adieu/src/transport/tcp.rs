@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adieu_proto::lifecycle::Address;
+use adieu_proto::lifecycle::{Address, Layer, LayerReport};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -30,5 +30,13 @@ impl Transport for TcpStream {
             Ok(()) => ResetArmed::Yes,
             Err(_) => ResetArmed::No,
         }
+    }
+
+    fn layers(&self) -> Vec<LayerReport> {
+        vec![LayerReport::new(Layer::Tcp)]
+    }
+
+    fn wire_end(&self, bytes: u64) -> Option<u64> {
+        Some(bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! Unix sockets. They have no RST: a peer sees a reset only if it had sent what we did not read.
 
-use adieu_proto::lifecycle::Address;
+use adieu_proto::lifecycle::{Address, Layer, LayerReport};
 use socket2::SockRef;
 use tokio::net::UnixStream;
 
@@ -17,5 +17,13 @@ impl Transport for UnixStream {
 
     fn peek(&self) -> Peek {
         kernel::peek(SockRef::from(self))
+    }
+
+    fn layers(&self) -> Vec<LayerReport> {
+        vec![LayerReport::new(Layer::Unix)]
+    }
+
+    fn wire_end(&self, bytes: u64) -> Option<u64> {
+        Some(bytes)
     }
 }

@@ -11,10 +11,10 @@ use crate::codec::request as request_codec;
 use crate::codec::request::{Asked, Wish};
 use crate::fate::{Facts, Use};
 use crate::h1::clocks::Clocks;
-use crate::h1::news::NotOpen;
+use crate::h1::news::{HalfClose, NotOpen};
 use crate::h1::receive::Place;
 use crate::h1::send::{BodyMisfit, Hold};
-use crate::lifecycle::{CloseKind, CloseMode, CloseReason, First, Input, Request, Side, State};
+use crate::lifecycle::{CloseKind, CloseMode, CloseReason, First, Input, Request, Side, State, Timeouts};
 
 impl Engine {
     /// Begins an exchange whose request body announced `length` bytes (`None`: not known).
@@ -125,6 +125,10 @@ impl Engine {
 
     /// Closes for another reason than the user's wish.
     pub fn close_because(&mut self, now: Instant, mode: CloseMode, reason: CloseReason) {
+        let mode = match self.config.half_close {
+            HalfClose::Impossible if mode.kind() == CloseKind::Half => mode.as_graceful(),
+            _ => mode,
+        };
         self.life.close(now, mode, self.request(), reason.clone());
         if mode.kind() == CloseKind::Half && self.send.is_whole() {
             self.life.handle(now, Input::RequestSent);
@@ -143,11 +147,20 @@ impl Engine {
     /// The holder of an upgraded connection lets go of it. Where our side has ended nothing of ours is cut short, and
     /// the peer's end is awaited as after any goodbye; otherwise it is reset.
     pub fn drop_upgraded(&mut self, now: Instant) {
+        self.end_upgrade(now, CloseReason::RequestCancelled);
+    }
+
+    /// How long each phase may take; what is changed holds from now on.
+    pub fn timeouts(&mut self) -> &mut Timeouts {
+        &mut self.config.timeouts
+    }
+
+    pub(super) fn end_upgrade(&mut self, now: Instant, reason: CloseReason) {
         let request = match self.life.state() {
             State::Upgraded { ours: Side::Ended, .. } => Request::Whole,
             State::Upgraded { .. } => Request::Cut,
             _ => return,
         };
-        self.end(now, Input::CloseNow(request), CloseReason::RequestCancelled);
+        self.end(now, Input::CloseNow(request), reason);
     }
 }

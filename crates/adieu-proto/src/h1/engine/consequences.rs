@@ -13,7 +13,7 @@ use crate::h1::clocks::Clocks;
 use crate::h1::news::{BodySize, EarlyResponse, Event, Failure, TransportEnd};
 use crate::h1::receive::Place;
 use crate::h1::reuse::{Grounds, Upload, ends_first, forbids_reuse};
-use crate::lifecycle::{CloseReason, Input, Request, Signal, State, Vouched};
+use crate::lifecycle::{CloseReason, Input, Request, Side, Signal, State, Vouched};
 
 /// How a 408 (Request Timeout) begins, by which some peers end an idle connection (RFC 9110 section 15.5.9).
 const IDLE_ENDS: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
@@ -178,7 +178,7 @@ impl Engine {
     pub(super) fn upgraded(&mut self, now: Instant, head: Head) -> Event {
         self.receive.expect_body(Framing::None);
         self.exchange.progress = Progress::None;
-        self.clocks = Clocks::default();
+        self.clocks = Clocks { carried: Some(now), ..Clocks::default() };
         self.life.upgrade(now);
         Event::Response(head.response, BodySize::Upgrade)
     }
@@ -220,46 +220,95 @@ impl Engine {
 
     /// Everything readable was taken, and the peer's side has ended.
     pub(super) fn read_ended(&mut self, now: Instant, end: TransportEnd) {
-        self.read_side = ReadSide::Ended;
-        if self.is_running() && self.receive.place() == Place::UntilClose && end == TransportEnd::Fin {
+        let until_close = self.is_running() && self.receive.place() == Place::UntilClose;
+        self.read_side = match end {
+            TransportEnd::CloseNotify | TransportEnd::Broken(_) => ReadSide::AwaitingFin(end),
+            _ => ReadSide::Ended(end),
+        };
+        if until_close && end.is_orderly() {
             // RFC 9112 section 6.3, rule 8: this is how it ends.
             self.receive.end_until_close();
             self.response_is_whole(now);
         }
-        let running = self.is_running();
-        let half_closed = self.life.state() == State::HalfClosed;
-        let upgraded = matches!(self.life.state(), State::Upgraded { .. });
-        let awaited = running && self.receive.place() != Place::Done;
-        let reason = match end {
-            TransportEnd::Reset if awaited && half_closed => CloseReason::HalfCloseRefused,
-            TransportEnd::Reset => CloseReason::Reset,
-            TransportEnd::Fin if upgraded => CloseReason::Upgraded,
-            TransportEnd::Failed(kind) => CloseReason::Network(kind),
-            TransportEnd::Fin if awaited && self.exchange.facts.handed == 0 => CloseReason::PeerClosedIdle,
-            TransportEnd::Fin if awaited && half_closed => CloseReason::HalfCloseRefused,
-            TransportEnd::Fin if awaited => CloseReason::PeerEndedEarly,
-            TransportEnd::Fin if running => CloseReason::PeerAskedClose,
-            TransportEnd::Fin => CloseReason::PeerClosedIdle,
-        };
-        if end == TransportEnd::Reset {
-            self.life.handle_heard(Signal::Rst);
-        }
+        let reason = self.reason_of(end, until_close);
         match end {
-            TransportEnd::Reset | TransportEnd::Failed(_) if running && !awaited => {
-                // As with a write that breaks: only the rest of an upload is lost.
-                self.exchange_ends_cut(now, Input::Broken, reason.clone());
-            }
-            TransportEnd::Fin => {
-                self.life.handle_peer_end(now, Input::PeerDone(Vouched::Yes), Signal::Fin, reason.clone());
-                if awaited {
-                    self.close_now(now, reason.clone());
+            TransportEnd::Fin | TransportEnd::BareFin => self.fin_came(now, end, &reason),
+            TransportEnd::CloseNotify => self.close_notify_came(now, &reason),
+            TransportEnd::Broken(_) => self.tls_broke(now, &reason),
+            TransportEnd::Reset | TransportEnd::Alert(_) | TransportEnd::Failed(_) => {
+                if end == TransportEnd::Reset {
+                    self.life.handle_heard(Signal::Rst);
                 }
-            }
-            TransportEnd::Reset | TransportEnd::Failed(_) => {
-                self.life.handle_end(now, Input::Broken, reason.clone());
+                if self.is_running() && !self.is_response_awaited() {
+                    // As with a write that breaks: only the rest of an upload is lost.
+                    self.exchange_ends_cut(now, Input::Broken, reason.clone());
+                } else {
+                    self.life.handle_end(now, Input::Broken, reason.clone());
+                }
             }
         }
         self.settle(now, reason);
+    }
+
+    /// Whether an exchange is in flight whose response is not whole.
+    fn is_response_awaited(&self) -> bool {
+        self.is_running() && self.receive.place() != Place::Done
+    }
+
+    /// Why the connection ends, if nothing ended it before.
+    fn reason_of(&self, end: TransportEnd, until_close: bool) -> CloseReason {
+        let (state, awaited) = (self.life.state(), self.is_response_awaited());
+        let upgraded = matches!(state, State::Upgraded { .. });
+        match end {
+            TransportEnd::Failed(kind) => CloseReason::Network(kind),
+            TransportEnd::Alert(alert) => CloseReason::TlsAlert(alert),
+            TransportEnd::Broken(what) => CloseReason::TlsBroken(what),
+            // Where only close_notify could have told the end (RFC 8446 section 6.1).
+            TransportEnd::BareFin if upgraded || until_close => CloseReason::TlsTruncated,
+            _ if awaited && state == State::HalfClosed => CloseReason::HalfCloseRefused,
+            TransportEnd::Reset => CloseReason::Reset,
+            _ if upgraded => CloseReason::Upgraded,
+            _ if awaited && self.exchange.facts.handed == 0 => CloseReason::PeerClosedIdle,
+            _ if awaited => CloseReason::PeerEndedEarly,
+            _ if self.is_running() => CloseReason::PeerAskedClose,
+            _ => CloseReason::PeerClosedIdle,
+        }
+    }
+
+    fn fin_came(&mut self, now: Instant, end: TransportEnd, reason: &CloseReason) {
+        let vouched = if end == TransportEnd::Fin { Vouched::Yes } else { Vouched::No };
+        self.life.handle_peer_end(now, Input::PeerDone(vouched), Signal::Fin, reason.clone());
+        if self.is_response_awaited() {
+            self.close_now(now, reason.clone());
+        }
+    }
+
+    /// Nothing more comes, but the transport's own end is still to be read: so it ends what waits for the peer, and
+    /// the peer's side only where another protocol has the connection.
+    fn close_notify_came(&mut self, now: Instant, reason: &CloseReason) {
+        self.life.handle_heard(Signal::CloseNotify);
+        match self.life.state() {
+            State::Idle => self.life.handle_end(now, Input::CloseNow(Request::Whole), reason.clone()),
+            State::Upgraded { ours: Side::Ended, .. } => {
+                self.life.handle_end(now, Input::CloseNow(Request::Whole), reason.clone());
+            }
+            State::Upgraded { .. } => {
+                self.life.handle_end(now, Input::PeerDone(Vouched::Yes), reason.clone());
+            }
+            _ if self.is_response_awaited() => self.close_now(now, reason.clone()),
+            _ if self.is_running() => self.life.retire(now, None, reason.clone()),
+            _ => {}
+        }
+    }
+
+    /// The peer broke TLS; the transport has answered with an alert.
+    fn tls_broke(&mut self, now: Instant, reason: &CloseReason) {
+        if self.is_running() && !self.is_response_awaited() {
+            return self.exchange_ends_cut(now, Input::Abort, reason.clone());
+        }
+        let leaving = matches!(self.life.state(), State::Closing { .. } | State::Lingering);
+        let input = if leaving { Input::Broken } else { Input::Violation(0, self.request()) };
+        self.life.handle_end(now, input, reason.clone());
     }
 
     /// Whatever comes while nothing is in flight answers no request.

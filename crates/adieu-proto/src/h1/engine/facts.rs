@@ -40,7 +40,9 @@ impl Engine {
         self.clocks.continue_wait = None;
         let reason = match end {
             TransportEnd::Failed(kind) => CloseReason::Network(kind),
-            TransportEnd::Fin | TransportEnd::Reset => CloseReason::Reset,
+            TransportEnd::Alert(alert) => CloseReason::TlsAlert(alert),
+            TransportEnd::Broken(what) => CloseReason::TlsBroken(what),
+            _ => CloseReason::Reset,
         };
         if self.is_running() && self.receive.place() == Place::Done && self.send.is_cut() {
             // The response is whole and delivered: only the rest of an upload is lost.
@@ -54,7 +56,7 @@ impl Engine {
             self.exchange.facts.read_end = ReadEnd::Failed;
         }
         if self.read_side != ReadSide::Open && self.receive.buffer().is_empty() {
-            self.read_side = ReadSide::Ended;
+            self.read_side = ReadSide::Ended(end);
             return self.end(now, Input::Broken, reason);
         }
         if self.receive.place() == Place::Head {
@@ -89,7 +91,10 @@ impl Engine {
         self.read_side = ReadSide::Ending(end);
         self.exchange.facts.read_end = match end {
             TransportEnd::Fin => ReadEnd::Fin,
+            TransportEnd::CloseNotify => ReadEnd::CloseNotify,
+            TransportEnd::BareFin => ReadEnd::BareFin,
             TransportEnd::Reset => ReadEnd::Reset,
+            TransportEnd::Alert(_) | TransportEnd::Broken(_) => ReadEnd::TlsFailed,
             TransportEnd::Failed(_) => ReadEnd::Failed,
         };
         // With something left to take, the end waits its turn: everything readable is delivered first.
@@ -113,6 +118,11 @@ impl Engine {
                 None => break,
             }
         }
+        if let Some((at, phase)) = self.upgrade_deadline()
+            && at <= now
+        {
+            self.end_upgrade(now, CloseReason::TimedOut(phase));
+        }
         self.life.handle_timeout(now, self.request());
         self.settle(now, CloseReason::TimedOut(Phase::Drain));
     }
@@ -126,7 +136,10 @@ impl Engine {
     }
 
     /// So many bytes of another protocol were carried, ours and the peer's.
-    pub fn handle_carried(&mut self, sent: usize, received: usize) {
+    pub fn handle_carried(&mut self, now: Instant, sent: usize, received: usize) {
+        if sent > 0 || received > 0 {
+            self.clocks.carried = Some(now);
+        }
         self.bytes_sent += sent as u64;
         self.bytes_received += received as u64;
     }
@@ -139,6 +152,11 @@ impl Engine {
     /// The driver said this.
     pub fn handle_said(&mut self, signal: Signal) {
         self.life.handle_said(signal);
+    }
+
+    /// The peer said this, and nothing follows from it any more.
+    pub fn handle_heard(&mut self, signal: Signal) {
+        self.life.handle_heard(signal);
     }
 
     /// All of the goodbye reached the transport.

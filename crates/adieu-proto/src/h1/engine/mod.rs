@@ -25,7 +25,7 @@ use crate::h1::news::{Config, Event, Failure, TransportEnd};
 use crate::h1::receive::{Place, ReceiveHalf, Step};
 use crate::h1::send::SendHalf;
 use crate::lifecycle::{
-    Action, CloseReport, ConnectionId, ExchangePhase, First, Input, Lifecycle, Protocol, Side, Signal,
+    Action, CloseReport, ConnectionId, ExchangePhase, First, Input, Lifecycle, Phase, Protocol, Side, Signal,
     Snapshot, State,
 };
 
@@ -81,8 +81,10 @@ enum ReadSide {
     Open,
     /// It ended like this; acted upon once everything before it was taken.
     Ending(TransportEnd),
+    /// Its TLS has ended, and the life knows; nothing but the FIN is still to come.
+    AwaitingFin(TransportEnd),
     /// It ended, and the life knows.
-    Ended,
+    Ended(TransportEnd),
 }
 
 #[derive(Debug)]
@@ -195,8 +197,10 @@ impl Engine {
     /// Whether the transport shall be read: something is expected, or its end is.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        if self.read_side != ReadSide::Open {
-            return false;
+        match self.read_side {
+            ReadSide::Open => {}
+            ReadSide::AwaitingFin(_) => return self.life.state().is_leaving(),
+            ReadSide::Ending(_) | ReadSide::Ended(_) => return false,
         }
         match self.life.state() {
             State::Opening | State::Upgraded { .. } | State::Closed => false,
@@ -211,7 +215,22 @@ impl Engine {
     pub fn read_end(&self) -> Option<TransportEnd> {
         match self.read_side {
             ReadSide::Ending(end) => Some(end),
-            ReadSide::Open | ReadSide::Ended => None,
+            _ => None,
+        }
+    }
+
+    /// Whether nothing but the peer's FIN is still to come: its TLS has ended.
+    #[must_use]
+    pub fn awaits_fin(&self) -> bool {
+        matches!(self.read_side, ReadSide::AwaitingFin(_))
+    }
+
+    /// How the peer's side ended, once all that it sent before was taken.
+    #[must_use]
+    pub fn peer_end(&self) -> Option<TransportEnd> {
+        match self.read_side {
+            ReadSide::AwaitingFin(end) | ReadSide::Ended(end) => Some(end),
+            ReadSide::Open | ReadSide::Ending(_) => None,
         }
     }
 
@@ -275,7 +294,7 @@ impl Engine {
                     let end = self.read_end().filter(|_| self.receive.place() != Place::Done)?;
                     let until_close = self.receive.place() == Place::UntilClose;
                     self.read_ended(now, end);
-                    if until_close && end == TransportEnd::Fin {
+                    if until_close && end.is_orderly() {
                         return Some(Event::End);
                     }
                 }
@@ -303,11 +322,27 @@ impl Engine {
     /// When [`handle_timeout`](Self::handle_timeout) would do something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let exchange = if self.is_running() { self.clocks.next(&self.config.timeouts) } else { None };
+        let exchange = if self.is_running() {
+            self.clocks.next(&self.config.timeouts)
+        } else {
+            self.upgrade_deadline().map(|(at, _)| at)
+        };
         match (self.life.poll_timeout(), exchange) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+
+    /// When an upgraded connection has carried nothing for too long, or one of its sides has outlived the other for too
+    /// long; whichever comes first.
+    fn upgrade_deadline(&self) -> Option<(Instant, Phase)> {
+        let State::Upgraded { ours, theirs } = self.life.state() else { return None };
+        let limits = &self.config.timeouts;
+        let after = |since: Option<Instant>, limit: Option<Duration>| since?.checked_add(limit?);
+        let idle = after(self.clocks.carried, limits.upgrade_idle).map(|at| (at, Phase::UpgradeIdle));
+        let since = (ours != theirs).then(|| self.life.since());
+        let half = after(since, limits.upgrade_half_closed).map(|at| (at, Phase::UpgradeHalfClosed));
+        [idle, half].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Bytes that came with a switch of protocols and belong to the new one.
@@ -329,7 +364,7 @@ impl Engine {
     pub fn snapshot(&self, now: Instant, id: ConnectionId) -> Snapshot {
         let (life, state) = (&self.life, self.life.state());
         let since = now.saturating_duration_since(life.since());
-        let (sent, _) = life.signals();
+        let (sent, received) = life.signals();
         let side = |ended: bool| if ended || state == State::Closed { Side::Ended } else { Side::Open };
         Snapshot {
             id,
@@ -337,10 +372,13 @@ impl Engine {
             peer: None,
             local: None,
             protocol: Protocol::Http1,
+            tls: None,
             state,
             in_state: since,
             ours: side(sent.contains(Signal::Fin) || state == State::Muted),
             theirs: side(self.read_side != ReadSide::Open),
+            sent,
+            received,
             reason: life.reason().cloned(),
             phase: self.phase(),
             in_flight: life.in_flight(),

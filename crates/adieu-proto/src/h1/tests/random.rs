@@ -159,7 +159,7 @@ impl Watcher {
     fn new(early_response: EarlyResponse) -> Self {
         let timeouts = Timeouts { exchange: Some(Duration::from_secs(500)), ..Timeouts::default() };
         let life = LifecycleLimits { idle: Some(Duration::from_secs(200)), ..LifecycleLimits::default() };
-        let config = Config { limits: LIMITS, timeouts, life, early_response };
+        let config = Config { limits: LIMITS, timeouts, life, early_response, ..Config::default() };
         let now = start();
         let mut engine = Engine::new(now, config);
         assert_eq!(engine.poll_action(), Some(JoinPool));

@@ -194,6 +194,8 @@ fn limits_beyond_all_time_are_no_limits() {
         response_head: most,
         body_gap: most,
         exchange: most,
+        upgrade_idle: most,
+        upgrade_half_closed: most,
         discard: Duration::MAX,
     };
     let mut it = Scenario::with(Config { timeouts, ..Config::default() }).get();

@@ -1,0 +1,550 @@
+//! The records of one connection: reading, writing, and how each side ended.
+
+use std::fmt;
+use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use adieu_proto::lifecycle::{Address, Layer, LayerReport, Signal, TlsSession};
+use bytes::{Buf, BytesMut};
+use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::fault::Fault;
+use super::records::Records;
+use crate::transport::{HalfClose, Peek, PeerEnd, ResetArmed, Transport};
+
+/// rustls takes so much at a time; a peer that fills it is read in larger pieces.
+const SMALL_READ: usize = 4096;
+/// And these are the larger pieces.
+const LARGE_READ: usize = 64 * 1024;
+/// So many bytes tell what a peer speaks.
+const FIRST: usize = 8;
+/// So many bytes may follow the end of the peer's TLS before its FIN.
+const MOST_AFTER_END: usize = 256 * 1024;
+
+/// TLS over another transport; made by [`TlsConnector`](super::TlsConnector).
+///
+/// A read of nothing is the peer's close_notify; reading goes on to the FIN, and
+/// [`peer_end`](Transport::peer_end) tells which of the two it was, or that the FIN came without close_notify.
+/// `poll_shutdown` flushes, sends close_notify, then ends the layer below. Dropped, it says nothing.
+pub struct TlsStream {
+    io: Box<dyn Transport>,
+    tls: ClientConnection,
+    session: TlsSession,
+    records: Records,
+    /// Read ahead of rustls.
+    incoming: BytesMut,
+    pace: Pace,
+    ours: Ours,
+    theirs: Theirs,
+    /// Whether a fatal alert of ours took the place of close_notify.
+    alerted: Alerted,
+    /// Bytes that came after the end of the peer's TLS.
+    after_end: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alerted {
+    Yes,
+    No,
+}
+
+/// Our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ours {
+    Open,
+    /// Our last record (close_notify, unless an alert was sent) waits to be taken.
+    Ending,
+    /// The layer below took it.
+    Ended,
+}
+
+/// The peer's side.
+#[derive(Debug)]
+enum Theirs {
+    Open,
+    /// close_notify came: to be told.
+    Notified,
+    /// It broke TLS or sent an alert: to be told.
+    Faulty(Fault),
+    /// TLS has ended, in order or not; only the FIN is still to come.
+    AwaitingFin(Order),
+    /// FIN.
+    Ended(Order),
+}
+
+/// Whether the peer's TLS ended by close_notify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Yes,
+    No,
+}
+
+/// How a peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Little at a time: rustls reads by itself.
+    Small,
+    /// Much: large reads, from which rustls is fed.
+    Large,
+}
+
+/// Why a handshake failed.
+pub(super) enum HandshakeFailure {
+    Tls(rustls::Error),
+    Io(io::Error),
+}
+
+impl TlsStream {
+    /// Over `io`, before the handshake.
+    pub(super) fn new(io: Box<dyn Transport>, tls: ClientConnection) -> Self {
+        let session = TlsSession::new("", "");
+        Self {
+            io,
+            tls,
+            session,
+            records: Records::default(),
+            incoming: BytesMut::new(),
+            pace: Pace::Small,
+            ours: Ours::Open,
+            theirs: Theirs::Open,
+            alerted: Alerted::No,
+            after_end: 0,
+        }
+    }
+
+    /// What the handshake agreed upon.
+    #[must_use]
+    pub fn session(&self) -> &TlsSession {
+        &self.session
+    }
+
+    /// Shakes hands. `first` gets the first bytes of the peer.
+    pub(super) fn poll_handshake(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &mut Vec<u8>,
+    ) -> Poll<Result<(), HandshakeFailure>> {
+        while self.tls.is_handshaking() {
+            let written = self.poll_push(cx).map_err(HandshakeFailure::Io)?;
+            if written.is_pending() && !self.tls.wants_read() {
+                return Poll::Pending;
+            }
+            if !self.tls.is_handshaking() {
+                break;
+            }
+            let below = Below { io: &mut *self.io, cx };
+            let read = self.tls.read_tls(&mut Noting { below, first });
+            match read {
+                Ok(0) => return Poll::Ready(Err(HandshakeFailure::Io(io::ErrorKind::UnexpectedEof.into()))),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(HandshakeFailure::Io(error))),
+            }
+            self.tls.process_new_packets().map_err(HandshakeFailure::Tls)?;
+        }
+        ready!(self.poll_push(cx)).map_err(HandshakeFailure::Io)?;
+        ready!(Pin::new(&mut *self.io).poll_flush(cx)).map_err(HandshakeFailure::Io)?;
+        self.session = session_of(&self.tls);
+        Poll::Ready(Ok(()))
+    }
+
+    /// After a failure of the handshake: the alert that rustls has for it, our end, then the peer's.
+    pub(super) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ours != Ours::Ended {
+            ready!(self.poll_push(cx))?;
+            ready!(Pin::new(&mut *self.io).poll_shutdown(cx))?;
+            self.ours = Ours::Ended;
+        }
+        self.poll_fin(cx)
+    }
+
+    /// Hands all records that wait to the layer below.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.wants_write() {
+            let mut below = Below { io: &mut *self.io, cx };
+            match self.tls.write_tls(&mut below) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(bytes) => self.records.took(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if self.ours == Ours::Ending {
+            self.ours = Ours::Ended;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same for records that were just made of `plain` bytes.
+    fn push_first(&mut self, cx: &mut Context<'_>, plain: usize) -> io::Result<()> {
+        let below = Below { io: &mut *self.io, cx };
+        let written = self.tls.write_tls(&mut Counting { below, records: &mut self.records, plain });
+        match written {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => {
+                self.records.took(bytes);
+                match self.poll_push(cx) {
+                    Poll::Ready(pushed) => pushed,
+                    Poll::Pending => Ok(()),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives what is decrypted.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        while buffer.remaining() > 0 {
+            let mut reader = self.tls.reader();
+            let Ok(chunk) = reader.fill_buf() else { break };
+            let bytes = chunk.len().min(buffer.remaining());
+            if bytes == 0 {
+                break;
+            }
+            buffer.put_slice(&chunk[..bytes]);
+            reader.consume(bytes);
+        }
+    }
+
+    /// Takes more from below and decrypts it.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.incoming.is_empty() && self.pace == Pace::Large {
+            self.incoming.reserve(LARGE_READ);
+            let read = poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.incoming);
+            if ready!(read)? < SMALL_READ {
+                self.pace = Pace::Small;
+            }
+            if self.incoming.is_empty() {
+                self.theirs = Theirs::Ended(Order::No);
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let read = if self.incoming.is_empty() {
+            self.tls.read_tls(&mut Below { io: &mut *self.io, cx })
+        } else {
+            self.feed()
+        };
+        match read {
+            Ok(0) => self.theirs = Theirs::Ended(Order::No),
+            Ok(bytes) if bytes >= SMALL_READ => self.pace = Pace::Large,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        self.decrypt(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives rustls some of what was read ahead.
+    fn feed(&mut self) -> io::Result<usize> {
+        let bytes = self.tls.read_tls(&mut &self.incoming[..])?;
+        self.incoming.advance(bytes);
+        if self.incoming.is_empty() && self.pace == Pace::Small {
+            self.incoming = BytesMut::new();
+        }
+        Ok(bytes)
+    }
+
+    fn decrypt(&mut self, cx: &mut Context<'_>) {
+        match self.tls.process_new_packets() {
+            Ok(state) if state.peer_has_closed() => self.theirs = Theirs::Notified,
+            Ok(_) => {}
+            Err(error) => {
+                let fault = Fault::of(error);
+                if matches!(fault, Fault::Broken(_)) {
+                    self.alerted = Alerted::Yes;
+                }
+                self.theirs = Theirs::Faulty(fault);
+            }
+        }
+        if self.tls.wants_write() {
+            // An alert, or an answer to the peer. What does not fit now goes with the next write or flush, and a
+            // failure is told there.
+            let _ = self.poll_push(cx);
+        }
+    }
+
+    /// Reads on to the FIN after the peer's TLS has ended.
+    fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.incoming = BytesMut::new();
+        let mut scratch = [0; 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut *self.io).poll_read(cx, &mut buffer))?;
+            let bytes = buffer.filled().len();
+            if bytes == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.after_end += bytes;
+            if self.after_end > MOST_AFTER_END {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
+    }
+}
+
+/// What rustls tells of a handshake that is over.
+fn session_of(tls: &ClientConnection) -> TlsSession {
+    let version = match tls.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLS",
+    };
+    let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    let mut session = TlsSession::new(version, suite.unwrap_or("unknown"));
+    session.alpn = tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    session.resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
+    session
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            this.give(buffer);
+            // What was read ahead costs no system call.
+            while buffer.remaining() > 0 && !this.incoming.is_empty() && matches!(this.theirs, Theirs::Open) {
+                this.feed()?;
+                this.decrypt(cx);
+                this.give(buffer);
+            }
+            if buffer.filled().len() > before {
+                this.records.answered();
+                return Poll::Ready(Ok(()));
+            }
+            match this.theirs {
+                Theirs::Open => ready!(this.poll_more(cx))?,
+                Theirs::Notified => {
+                    this.theirs = Theirs::AwaitingFin(Order::Yes);
+                    return Poll::Ready(Ok(()));
+                }
+                Theirs::Faulty(_) => {
+                    let faulty = std::mem::replace(&mut this.theirs, Theirs::AwaitingFin(Order::No));
+                    let Theirs::Faulty(fault) = faulty else { continue };
+                    return Poll::Ready(Err(fault.into_io()));
+                }
+                Theirs::AwaitingFin(order) => {
+                    ready!(this.poll_fin(cx))?;
+                    this.theirs = Theirs::Ended(order);
+                }
+                Theirs::Ended(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    /// Takes as much as a few records hold, once all that was taken before was handed on.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.ours != Ours::Open
+            || matches!(self.theirs, Theirs::Faulty(_) | Theirs::AwaitingFin(Order::No))
+        {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        ready!(self.poll_push(cx))?;
+        let taken = match slices {
+            [only] => self.tls.writer().write(only)?,
+            several => self.tls.writer().write_vectored(several)?,
+        };
+        if taken > 0 {
+            self.push_first(cx, taken)?;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_push(cx))?;
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ours == Ours::Open {
+            self.ours = Ours::Ending;
+            if self.alerted == Alerted::No {
+                self.tls.send_close_notify();
+            }
+        }
+        ready!(self.poll_push(cx))?;
+        self.ours = Ours::Ended;
+        Pin::new(&mut *self.io).poll_shutdown(cx)
+    }
+}
+
+impl Transport for TlsStream {
+    fn peer_address(&self) -> Option<Address> {
+        self.io.peer_address()
+    }
+
+    fn local_address(&self) -> Option<Address> {
+        self.io.local_address()
+    }
+
+    fn peek(&self) -> Peek {
+        self.io.peek()
+    }
+
+    fn peer_end(&self) -> PeerEnd {
+        match self.theirs {
+            Theirs::AwaitingFin(Order::Yes) => PeerEnd::CloseNotify,
+            Theirs::Ended(Order::No) | Theirs::AwaitingFin(Order::No) => PeerEnd::BareFin,
+            _ => PeerEnd::Fin,
+        }
+    }
+
+    fn unacknowledged(&self) -> Option<u64> {
+        self.io.unacknowledged()
+    }
+
+    fn arm_reset(&self) -> ResetArmed {
+        self.io.arm_reset()
+    }
+
+    /// TLS 1.3 has two sides that end each for itself; in TLS 1.2 a close_notify obliges the peer to end at once
+    /// (RFC 8446 section 6.1, RFC 5246 section 7.2.1).
+    fn half_close(&self) -> HalfClose {
+        match self.tls.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => self.io.half_close(),
+            _ => HalfClose::Impossible,
+        }
+    }
+
+    fn tls(&self) -> Option<&TlsSession> {
+        Some(&self.session)
+    }
+
+    fn layers(&self) -> Vec<LayerReport> {
+        let mut tls = LayerReport::new(Layer::Tls);
+        if self.ours == Ours::Ended && self.alerted == Alerted::No {
+            tls.sent.insert(Signal::CloseNotify);
+        }
+        if matches!(
+            self.theirs,
+            Theirs::Notified | Theirs::AwaitingFin(Order::Yes) | Theirs::Ended(Order::Yes)
+        ) {
+            tls.received.insert(Signal::CloseNotify);
+        }
+        let mut layers = self.io.layers();
+        layers.insert(0, tls);
+        layers
+    }
+
+    fn wire_taken(&self) -> Option<u64> {
+        Some(self.records.taken())
+    }
+
+    fn wire_end(&self, bytes: u64) -> Option<u64> {
+        self.records.end_of(bytes)
+    }
+}
+
+/// The layer below, as rustls reads and writes it.
+struct Below<'a, 'c> {
+    io: &'a mut dyn Transport,
+    cx: &'a mut Context<'c>,
+}
+
+/// What waits as a system call would say it.
+fn now_or_never<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Read for Below<'_, '_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(bytes);
+        now_or_never(Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer))?;
+        Ok(buffer.filled().len())
+    }
+}
+
+impl Write for Below<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        now_or_never(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [only] => self.write(only),
+            [first, ..] if !self.io.is_write_vectored() => self.write(first),
+            _ => now_or_never(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Notes where the records end that are handed over for the first time.
+struct Counting<'a, 'b, 'c> {
+    below: Below<'b, 'c>,
+    records: &'a mut Records,
+    plain: usize,
+}
+
+impl Write for Counting<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.records.sealed(self.plain, slices);
+        self.below.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps the first bytes of the peer: they tell what it speaks, should it not be TLS.
+struct Noting<'a, 'b, 'c> {
+    below: Below<'b, 'c>,
+    first: &'a mut Vec<u8>,
+}
+
+impl Read for Noting<'_, '_, '_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.below.read(bytes)?;
+        if self.first.len() < FIRST {
+            self.first.extend(&bytes[..read.min(FIRST)]);
+        }
+        Ok(read)
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream")
+            .field("session", &self.session)
+            .field("ours", &self.ours)
+            .field("theirs", &self.theirs)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! adieu against real servers.
