@@ -179,6 +179,11 @@ impl Lifecycle {
                 Some(CloseReason::User(CloseKind::Half)) => reason == CloseReason::HalfCloseRefused,
                 // The body was to end with the connection, and something else ended both.
                 Some(CloseReason::BodyUntilClose) => fails,
+                // One side of it ended in order, the other otherwise.
+                Some(CloseReason::Upgraded) => !matches!(
+                    reason,
+                    CloseReason::Upgraded | CloseReason::RequestCancelled | CloseReason::User(_)
+                ),
                 _ => false,
             };
             // And whatever brought a connection on its way out, it had to go at once.

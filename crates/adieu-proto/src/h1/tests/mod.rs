@@ -5,6 +5,7 @@
 //! | `scenario` | a connection brought to where a test begins; a response told however its bytes are cut |
 //! | `responses` | where a response ends, and what becomes of the connection then |
 //! | `ends` | a peer that ends, resets or breaks the protocol, at every byte |
+//! | `tls_ends` | close_notify, a FIN without it, alerts, violations; deadlines of upgrades |
 //! | `uploads` | request bodies, `Expect: 100-continue`, final responses that come early, broken writes |
 //! | `closing` | the four close modes in every phase, the goodbye, what is discarded |
 //! | `abandoning` | a caller that drops what it asked for |
@@ -18,6 +19,7 @@ mod random;
 mod responses;
 mod scenario;
 mod timeouts;
+mod tls_ends;
 mod uploads;
 
 use super::*;
