@@ -34,6 +34,8 @@ pub(crate) struct Work {
     /// What the layers of the transport said, once it is gone.
     layers: Vec<LayerReport>,
     flush: Flush,
+    /// How much the wire had taken when nothing more went.
+    taken: Option<u64>,
     reset: Reset,
     watch: IdleWatch,
     /// When it was last in use.
@@ -135,6 +137,7 @@ impl Work {
             published,
             layers: Vec::new(),
             flush: Flush::Done,
+            taken: None,
             reset: Reset::Unheard,
             watch: IdleWatch::Due,
             used: now,
@@ -223,21 +226,33 @@ impl Work {
                     self.reset.hear(&error);
                     return self.engine.handle_write_end(now, end_of(&error));
                 }
-                Poll::Pending => return self.engine.handle_blocked(now),
+                Poll::Pending => return self.blocked(now),
             }
             self.flush = Flush::Due;
         }
         if self.flush == Flush::Due {
             match io.poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.flush = Flush::Done,
+                Poll::Ready(Ok(())) => {
+                    self.flush = Flush::Done;
+                    self.engine.handle_unblocked();
+                }
                 Poll::Ready(Err(error)) => {
                     self.flush = Flush::Done;
                     self.reset.hear(&error);
                     self.engine.handle_write_end(now, end_of(&error));
                 }
-                Poll::Pending => {}
+                Poll::Pending => self.blocked(now),
             }
         }
+    }
+
+    /// The transport takes nothing for now. What it holds back, as TLS does with records, may still trickle.
+    fn blocked(&mut self, now: Instant) {
+        let taken = self.io.as_ref().and_then(|io| io.wire_taken());
+        if taken != std::mem::replace(&mut self.taken, taken) {
+            self.engine.handle_unblocked();
+        }
+        self.engine.handle_blocked(now);
     }
 
     fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {

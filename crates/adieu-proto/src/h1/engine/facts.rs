@@ -30,6 +30,11 @@ impl Engine {
         self.clocks.stalled.get_or_insert(now);
     }
 
+    /// The transport took something after all of what it held back, or all of it.
+    pub fn handle_unblocked(&mut self) {
+        self.clocks.stalled = None;
+    }
+
     /// Our side of the transport is gone. After a reset, what the peer has for us is still read; after another
     /// failure nothing more will come, but what is here is still delivered.
     pub fn handle_write_end(&mut self, now: Instant, end: TransportEnd) {
