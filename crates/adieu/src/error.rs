@@ -212,6 +212,9 @@ impl fmt::Display for Error {
             (ErrorKind::Closed, None) => f.write_str("the connection is closed")?,
             (ErrorKind::NoResponse, _) => f.write_str("the peer ended before any byte of a response")?,
             (ErrorKind::IncompleteHead, _) => f.write_str("the peer ended inside the response head")?,
+            (ErrorKind::IncompleteBody, Some(CloseReason::TlsTruncated)) => {
+                f.write_str("the peer ended without close_notify: the response body may be cut short")?;
+            }
             (ErrorKind::IncompleteBody, _) => f.write_str("the peer ended inside the response body")?,
             (ErrorKind::BadResponse, Some(CloseReason::ProtocolError(what))) => {
                 write!(f, "bad response head: {what}")?

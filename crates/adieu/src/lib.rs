@@ -4,7 +4,7 @@
 //! in a [`CloseReport`]; every end has a [`CloseReason`]; a connection can be asked at any time
 //! ([`conn::Connection::snapshot`]) and watched.
 //!
-//! Today there is one HTTP/1.1 connection at a time, over TCP, Unix sockets or any
+//! Today there is one HTTP/1.1 connection at a time, over TCP, Unix sockets, TLS ([`transport::tls`]), tunnels or any
 //! `AsyncRead + AsyncWrite`: see [`conn::http1`].
 //!
 //! ```no_run

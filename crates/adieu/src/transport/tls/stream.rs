@@ -214,9 +214,17 @@ impl TlsStream {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.incoming.is_empty() && self.pace == Pace::Large {
             self.incoming.reserve(LARGE_READ);
-            let read = poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.incoming);
-            if ready!(read)? < SMALL_READ {
-                self.pace = Pace::Small;
+            match poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.incoming) {
+                Poll::Ready(Ok(bytes)) if bytes >= SMALL_READ => {}
+                Poll::Ready(read) => {
+                    self.pace = Pace::Small;
+                    read?;
+                }
+                // It may be for long: nothing is kept for a peer that is silent.
+                Poll::Pending => {
+                    self.incoming = BytesMut::new();
+                    return Poll::Pending;
+                }
             }
             if self.incoming.is_empty() {
                 self.theirs = Theirs::Ended(Order::No);
