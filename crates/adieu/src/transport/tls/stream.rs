@@ -128,22 +128,27 @@ impl TlsStream {
         first: &mut Vec<u8>,
     ) -> Poll<Result<(), HandshakeFailure>> {
         while self.tls.is_handshaking() {
-            let written = self.poll_push(cx).map_err(HandshakeFailure::Io)?;
-            if written.is_pending() && !self.tls.wants_read() {
-                return Poll::Pending;
-            }
-            if !self.tls.is_handshaking() {
-                break;
-            }
+            // A peer that takes nothing more may have said why: that is read before the failure is told.
+            let refused = match self.poll_push(cx) {
+                Poll::Ready(Err(error)) => Some(error),
+                _ => None,
+            };
             let below = Below { io: &mut *self.io, cx };
-            let read = self.tls.read_tls(&mut Noting { below, first });
-            match read {
-                Ok(0) => return Poll::Ready(Err(HandshakeFailure::Io(io::ErrorKind::UnexpectedEof.into()))),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(HandshakeFailure::Io(error))),
+            let failed = match self.tls.read_tls(&mut Noting { below, first }) {
+                Ok(0) => Some(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && refused.is_none() => {
+                    return Poll::Pending;
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(failed) = failed {
+                return Poll::Ready(Err(HandshakeFailure::Io(refused.unwrap_or(failed))));
             }
-            self.tls.process_new_packets().map_err(HandshakeFailure::Tls)?;
+            let state = self.tls.process_new_packets().map_err(HandshakeFailure::Tls)?;
+            if state.peer_has_closed() {
+                self.theirs = Theirs::Notified;
+            }
         }
         ready!(self.poll_push(cx)).map_err(HandshakeFailure::Io)?;
         ready!(Pin::new(&mut *self.io).poll_flush(cx)).map_err(HandshakeFailure::Io)?;
@@ -324,7 +329,9 @@ impl AsyncRead for TlsStream {
             this.give(buffer);
             // What was read ahead costs no system call.
             while buffer.remaining() > 0 && !this.incoming.is_empty() && matches!(this.theirs, Theirs::Open) {
-                this.feed()?;
+                if this.feed()? == 0 {
+                    break;
+                }
                 this.decrypt(cx);
                 this.give(buffer);
             }
