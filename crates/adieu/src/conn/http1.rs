@@ -37,8 +37,9 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::rt::{self, Runtime};
 use crate::transport::{self, Transport};
 
-/// Speaks HTTP/1.1 over `io` with the defaults. `TcpStream` and `UnixStream` are recognised; anything else is
-/// opaque, so that of it only bytes and error kinds are known.
+/// Speaks HTTP/1.1 over `io` with the defaults. `TcpStream`, `UnixStream`, `TlsStream` and
+/// [`Upgraded`](super::Upgraded) are recognised; anything else is opaque, so that of it only bytes and error kinds are
+/// known.
 ///
 /// # Errors
 ///

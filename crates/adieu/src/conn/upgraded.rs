@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::drive::{Driver, Locked, Wire};
 use crate::rt;
-use crate::transport::{HalfClose, ResetArmed, Transport, end_of};
+use crate::transport::{HalfClose, ResetArmed, Transport, end_of, recognise_tunnels, take};
 
 /// A connection that another protocol has. Bytes that came with the switch are read first.
 ///
@@ -25,8 +25,7 @@ use crate::transport::{HalfClose, ResetArmed, Transport, end_of};
 /// sends close_notify before the FIN, and a FIN without close_notify is an error of a read (`UnexpectedEof`). TLS 1.2 has
 /// no half-close: there a peer answers our end with its own (RFC 5246 section 7.2.1).
 ///
-/// It is a [`Transport`]: TLS or another connection can speak over it
-/// ([`TlsConnector::connect_on`](crate::transport::tls::TlsConnector::connect_on)), and their reports have its layers.
+/// It is a [`Transport`]: TLS or another connection can speak over it, and their reports have its layers.
 pub struct Upgraded {
     wire: Arc<Wire>,
     leftover: Bytes,
@@ -34,6 +33,7 @@ pub struct Upgraded {
 
 impl Upgraded {
     pub(super) fn new(wire: Arc<Wire>, leftover: Bytes) -> Self {
+        recognise_tunnels(|slot| take::<Self>(slot).map(|tunnel| Box::new(tunnel) as _));
         Self { wire, leftover }
     }
 

@@ -15,6 +15,7 @@ mod unix;
 
 use std::any::Any;
 use std::io;
+use std::sync::OnceLock;
 
 use adieu_proto::h1::TransportEnd;
 use adieu_proto::lifecycle::{Address, Layer, LayerReport, TlsSession};
@@ -125,15 +126,31 @@ pub enum ResetArmed {
     No,
 }
 
-/// Recognises `TcpStream`, `UnixStream` and `TlsStream`; anything else is opaque.
+/// Takes what is in a slot if it is of that type.
+pub(crate) fn take<T: 'static>(slot: &mut dyn Any) -> Option<T> {
+    slot.downcast_mut::<Option<T>>().and_then(Option::take)
+}
+
+/// Takes a transport of a floor above out of a slot, if that is what is in there.
+pub(crate) type Recognise = fn(&mut dyn Any) -> Option<Box<dyn Transport>>;
+
+/// Tunnels, which this floor does not know; set before there is one.
+static TUNNELS: OnceLock<Recognise> = OnceLock::new();
+
+/// Has tunnels recognised from now on.
+pub(crate) fn recognise_tunnels(recognise: Recognise) {
+    TUNNELS.get_or_init(|| recognise);
+}
+
+/// Recognises `TcpStream`, `UnixStream`, `TlsStream` and tunnels; anything else is opaque.
 pub(crate) fn recognise<T>(io: T) -> Box<dyn Transport>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    fn take<T: 'static>(slot: &mut dyn Any) -> Option<T> {
-        slot.downcast_mut::<Option<T>>().and_then(Option::take)
-    }
     let mut slot = Some(io);
+    if let Some(tunnel) = TUNNELS.get().and_then(|recognise| recognise(&mut slot)) {
+        return tunnel;
+    }
     if let Some(tcp) = take::<tokio::net::TcpStream>(&mut slot) {
         return Box::new(tcp);
     }

@@ -115,8 +115,9 @@ impl TlsConnector {
         }
     }
 
-    /// Shakes hands with `host` (a name, or an IP address) over `io`. `TcpStream`, `UnixStream` and [`TlsStream`] are
-    /// recognised; anything else is opaque: see [`connect_on`](Self::connect_on).
+    /// Shakes hands with `host` (a name, or an IP address) over `io`. `TcpStream`, `UnixStream`, [`TlsStream`] and an
+    /// upgraded connection (a tunnel) are recognised; anything else is opaque, so that of it only bytes and error kinds
+    /// are known.
     ///
     /// The platform's roots are loaded with the first handshake, off the runtime. Dropping the future drops `io`. A
     /// handshake that fails tells the peer so by an alert.
@@ -133,7 +134,7 @@ impl TlsConnector {
         self.shake_hands(host, recognise(io)).await
     }
 
-    /// Shakes hands with `host` over a transport of your own, or over an upgraded connection: a tunnel.
+    /// Shakes hands with `host` over a transport of your own.
     ///
     /// # Errors
     ///
