@@ -9,10 +9,11 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::handle::{Address, Peer};
-use super::line::Family;
+use super::line::Layer;
 use super::listen::{Cast, Listen};
 use super::script::Script;
 use super::stage::Stage;
+use super::wire::Family;
 
 /// Sets up a [`Peer`]: its scripts, and what must be decided before the first connection.
 ///
@@ -33,6 +34,7 @@ use super::stage::Stage;
 #[must_use]
 pub struct PeerBuilder {
     scripts: Vec<Script>,
+    layer: Option<Arc<dyn Layer>>,
     receive_buffer: Option<usize>,
     patience: Duration,
     max_connections: usize,
@@ -42,6 +44,7 @@ impl PeerBuilder {
     pub(super) fn new() -> Self {
         Self {
             scripts: Vec::new(),
+            layer: None,
             receive_buffer: None,
             patience: DEFAULT_PATIENCE,
             max_connections: DEFAULT_MAX_CONNECTIONS,
@@ -58,6 +61,23 @@ impl PeerBuilder {
     /// ```
     pub fn script(mut self, script: Script) -> Self {
         self.scripts.push(script);
+        self
+    }
+
+    /// Speaks TLS: the peer handshakes before the script of each connection begins, and the steps read and send inside.
+    /// To begin in plain text, or to do something before the handshake, use [`Script::start_tls`].
+    ///
+    /// ```
+    /// # use adieu_testkit::peer::{Peer, Script};
+    /// # use adieu_testkit::tls::{Authority, TlsServer};
+    /// let server = TlsServer::new(Authority::new()?.issue(["localhost"])?);
+    /// let peer = Peer::builder().tls(&server).script(Script::new().repeat()).tcp()?;
+    /// assert!(peer.url("/").starts_with("https://"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, server: &crate::tls::TlsServer) -> Self {
+        self.layer = Some(Arc::new(server.clone()));
         self
     }
 
@@ -163,10 +183,12 @@ impl PeerBuilder {
 
     fn start(self, listener: Socket, family: Family, address: Address) -> io::Result<Peer> {
         let stage = Arc::new(Stage::new());
-        let peer = Peer::new(stage.clone(), address, self.patience);
+        let scheme = if self.layer.is_some() { "https" } else { "http" };
+        let peer = Peer::new(stage.clone(), address, scheme, self.patience);
         let cast = Cast::new(self.scripts)?;
         let (patience, max_connections) = (self.patience, self.max_connections);
-        let listen = Listen { listener, family, cast, stage, patience, max_connections };
+        let layer = self.layer;
+        let listen = Listen { listener, family, layer, cast, stage, patience, max_connections };
         thread::Builder::new().name("peer accept".into()).spawn(move || listen.run())?;
         Ok(peer)
     }

@@ -40,6 +40,7 @@ use crate::ended::Ended;
 pub struct Peer {
     stage: Arc<Stage>,
     address: Address,
+    scheme: &'static str,
     patience: Duration,
 }
 
@@ -74,6 +75,12 @@ pub enum Until {
     Received(u64),
     /// At least this many request heads were read.
     Requests(u64),
+    /// A TLS handshake was done.
+    Handshake,
+    /// The client has sent close_notify.
+    CloseNotify,
+    /// The client has sent a fatal alert.
+    Alert,
     /// The client has ended, by FIN or RST.
     End,
     /// Its script is over and its socket closed.
@@ -89,6 +96,9 @@ impl Until {
             }
             Self::Received(bytes) => seen.received_len() >= bytes,
             Self::Requests(count) => seen.requests_len() >= count,
+            Self::Handshake => seen.time_of(|event| matches!(event, Event::Handshake(_))).is_some(),
+            Self::CloseNotify => seen.time_of(|event| *event == Event::CloseNotify).is_some(),
+            Self::Alert => seen.time_of(|event| matches!(event, Event::Alert(_))).is_some(),
             Self::End => seen.ended() != Ended::StillOpen,
             Self::Over => seen.over == Over::Yes,
         }
@@ -144,8 +154,8 @@ impl Peer {
         PeerBuilder::new()
     }
 
-    pub(super) fn new(stage: Arc<Stage>, address: Address, patience: Duration) -> Self {
-        Self { stage, address, patience }
+    pub(super) fn new(stage: Arc<Stage>, address: Address, scheme: &'static str, patience: Duration) -> Self {
+        Self { stage, address, scheme, patience }
     }
 
     /// The address to connect to.
@@ -182,7 +192,8 @@ impl Peer {
         }
     }
 
-    /// The `http` URL of `target`, which begins with a slash; with a Unix socket its host is `localhost`.
+    /// The URL of `target`, which begins with a slash: `https` if the peer speaks TLS from the start, else `http`. With a
+    /// Unix socket its host is `localhost`.
     ///
     /// ```
     /// # use adieu_testkit::peer::{Peer, Script};
@@ -192,8 +203,8 @@ impl Peer {
     /// ```
     pub fn url(&self, target: &str) -> String {
         match &self.address {
-            Address::Tcp(address) => format!("http://{address}{target}"),
-            Address::Unix(_) => format!("http://localhost{target}"),
+            Address::Tcp(address) => format!("{}://{address}{target}", self.scheme),
+            Address::Unix(_) => format!("{}://localhost{target}", self.scheme),
         }
     }
 

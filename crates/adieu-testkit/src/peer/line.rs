@@ -1,112 +1,110 @@
-//! One accepted socket, read and written in slices of time, so that its thread notices in between what the test wants.
+//! What the steps of a script read from and write to: a socket, or TLS over one, or TLS within TLS.
+//!
+//! Everything is done in slices of time, so that the thread notices in between what the test wants.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
-use socket2::Socket;
+use super::alert::Alert;
+use super::seen::Event;
+use super::wire::Wire;
+use crate::ended::Ended;
 
-/// The socket of one connection.
-pub(super) struct Line {
-    socket: Socket,
-    family: Family,
-    read_slice: Duration,
-    write_slice: Duration,
+/// One connection as the steps see it.
+pub(super) trait Line: Send {
+    /// How many TLS sessions lie between the steps and the socket.
+    fn depth(&self) -> usize;
+
+    /// Reads once, waiting at most a slice of time and at most `left`. An end is told again each time.
+    fn read(&mut self, into: &mut [u8], left: Duration) -> io::Result<Slice>;
+
+    /// As [`Line::read`], but once TLS has ended, goes on with what lies below it.
+    fn read_on(&mut self, into: &mut [u8], left: Duration) -> io::Result<Slice>;
+
+    /// Writes once, waiting at most a slice of time and at most `left`. Unless it took bytes or met an end, the next call
+    /// must come with the same bytes.
+    fn write(&mut self, bytes: &[u8], left: Duration) -> io::Result<Slice>;
+
+    /// Passes on what was queued; [`Slice::Bytes`] when nothing is left of it.
+    fn flush(&mut self, left: Duration) -> io::Result<Slice>;
+
+    /// What happened inside since it was last asked, each with the depth at which it did.
+    fn news(&mut self) -> Option<(usize, Event)>;
+
+    /// Whether the TLS handshake of this line is still to be done; reading goes on with it.
+    fn is_handshaking(&self) -> bool;
+
+    /// Queues the close_notify of the innermost TLS session that can still send one, and says at which depth.
+    fn close_notify(&mut self) -> Option<usize>;
+
+    /// Queues what only TLS has.
+    fn queue(&mut self, message: TlsMessage) -> Result<(), String>;
+
+    /// The line that this one runs over; without one, this one.
+    fn below(&mut self) -> &mut dyn Line;
+
+    /// The socket at the bottom.
+    fn wire(&mut self) -> &mut Wire;
+
+    /// The socket at the bottom, alone.
+    fn into_wire(self: Box<Self>) -> Wire;
 }
 
+/// What is put over a line: TLS, as far as this module can know.
+pub(super) trait Layer: fmt::Debug + Send + Sync {
+    /// The server's side of a session over `below`, its handshake to be done.
+    fn over(&self, below: Box<dyn Line>) -> Result<Box<dyn Line>, String>;
+}
+
+/// What only TLS has to send, close_notify and the data aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Tcp,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "Unix sockets are for Unix"))]
-    Unix,
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS only"))]
+pub(super) enum TlsMessage {
+    /// A fatal alert.
+    Alert(Alert),
+    /// New keys for what follows, and a wish that the client renews its own too.
+    KeyUpdate,
+    /// One more session ticket.
+    Ticket,
 }
 
 /// What a slice of reading or writing gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slice {
     Bytes(usize),
+    /// Something moved, but nothing that the steps could see yet: a part of a record, a ticket.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS only"))]
+    Underway,
     /// The slice passed without anything.
     Nothing,
-    /// Reading only: the client's side has ended in order.
+    End(End),
+}
+
+/// How the client's side of a line ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// In order, by the socket. Reading only.
     Fin,
     /// The connection was reset. Linux tells it once, to a read or to a write, whichever comes first.
     Reset,
+    /// In order, by TLS.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS only"))]
+    CloseNotify,
+    /// By a fatal alert.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS only"))]
+    Alert(Alert),
 }
 
-impl Line {
-    pub(super) fn new(socket: Socket, family: Family) -> io::Result<Self> {
-        socket.set_nonblocking(false)?;
-        if family == Family::Tcp {
-            socket.set_tcp_nodelay(true)?;
-        }
-        Ok(Self { socket, family, read_slice: Duration::ZERO, write_slice: Duration::ZERO })
-    }
-
-    /// Reads once, waiting at most [`SLICE`] and at most `left`.
-    pub(super) fn read(&mut self, into: &mut [u8], left: Duration) -> io::Result<Slice> {
-        let slice = slice_of(left);
-        if self.read_slice != slice {
-            self.socket.set_read_timeout(Some(slice))?;
-            self.read_slice = slice;
-        }
-        match (&self.socket).read(into) {
-            Ok(0) => Ok(Slice::Fin),
-            outcome => read_as(outcome),
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fin => Ended::Fin.fmt(f),
+            Self::Reset => Ended::Reset.fmt(f),
+            Self::CloseNotify => f.write_str("close_notify"),
+            Self::Alert(alert) => write!(f, "alert {alert}"),
         }
     }
-
-    /// Writes once, waiting at most [`SLICE`] and at most `left`.
-    pub(super) fn write(&mut self, bytes: &[u8], left: Duration) -> io::Result<Slice> {
-        let slice = slice_of(left);
-        if self.write_slice != slice {
-            self.socket.set_write_timeout(Some(slice))?;
-            self.write_slice = slice;
-        }
-        read_as((&self.socket).write(bytes))
-    }
-
-    /// Ends this side; says whether the connection was still there to end.
-    pub(super) fn fin(&mut self) -> io::Result<Slice> {
-        read_as(self.socket.shutdown(Shutdown::Write).map(|()| 0))
-    }
-
-    /// Whether a reset came that no read can tell any more, because a FIN came before it.
-    pub(super) fn was_reset(&self) -> bool {
-        self.socket.take_error().ok().flatten().is_some_and(|error| is_reset(error.kind()))
-    }
-
-    /// Closes by RST where there is such a thing; says how it closed.
-    pub(super) fn reset(self) -> io::Result<Family> {
-        if self.family == Family::Tcp {
-            self.socket.set_linger(Some(Duration::ZERO))?;
-        }
-        Ok(self.family)
-    }
-}
-
-fn slice_of(left: Duration) -> Duration {
-    left.clamp(Duration::from_millis(1), SLICE)
-}
-
-fn read_as(outcome: io::Result<usize>) -> io::Result<Slice> {
-    match outcome {
-        Ok(bytes) => Ok(Slice::Bytes(bytes)),
-        Err(error) if is_reset(error.kind()) => Ok(Slice::Reset),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(Slice::Nothing),
-            _ => Err(error),
-        },
-    }
-}
-
-fn is_reset(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::NotConnected
-    )
 }
 
 /// How long a thread sleeps in the kernel before it looks around again.

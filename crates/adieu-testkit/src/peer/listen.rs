@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::clock::now;
-use super::line::{Family, Line, SLICE};
+use super::line::{Layer, SLICE};
 use super::play::play;
 use super::script::{Casting, Script};
 use super::seen::Event;
 use super::stage::{Log, Phase, Stage};
+use super::wire::{Family, Wire};
 
 /// What the thread needs to know.
 pub(super) struct Listen {
     pub(super) listener: Socket,
     pub(super) family: Family,
+    /// What is put over every connection before its script begins.
+    pub(super) layer: Option<Arc<dyn Layer>>,
     pub(super) cast: Cast,
     pub(super) stage: Arc<Stage>,
     pub(super) patience: Duration,
@@ -129,15 +132,17 @@ impl Listen {
     }
 
     fn start(&self, socket: Socket, script: Arc<Script>, mut log: Log) {
-        let line = match Line::new(socket, self.family) {
-            Ok(line) => line,
+        let wire = match Wire::new(socket, self.family) {
+            Ok(wire) => wire,
             Err(error) => {
                 log.push(Event::Failed(format!("setting up the socket: {error}")));
                 return;
             }
         };
-        let spawned =
-            thread::Builder::new().name("peer connection".into()).spawn(move || play(line, &script, log));
+        let layer = self.layer.clone();
+        let spawned = thread::Builder::new()
+            .name("peer connection".into())
+            .spawn(move || play(Box::new(wire), layer.as_deref(), &script, log));
         if let Err(error) = spawned {
             self.stage.fail(format!("no thread for a connection: {error}"));
         }

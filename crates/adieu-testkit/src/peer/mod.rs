@@ -17,6 +17,34 @@
 //! The peer never reads further than its script says. What a step did not ask for stays in the kernel, so that
 //! [`Script::close`] ends in RST with unread data and in FIN without, on every run.
 //!
+//! # TLS
+//!
+//! With the feature `tls`, a peer speaks TLS on every connection (`PeerBuilder::tls`) or from one step of a script on
+//! (`Script::start_tls`), and once more inside of that, to play an HTTPS proxy and the origin behind it. The steps then
+//! read and send what is inside; what lies below is told apart from it, in the script as in the log:
+//!
+//! | | TLS | the socket |
+//! |---|---|---|
+//! | the peer ends its side | `close_notify`, `alert` | [`fin`](Script::fin), [`reset`](Script::reset), [`close`](Script::close) |
+//! | both, in the right order | [`goodbye`](Script::goodbye) | |
+//! | the client ended its side | [`CloseNotify`](Event::CloseNotify), [`Alert`](Event::Alert) | [`Fin`](Event::Fin), [`Reset`](Event::Reset) |
+//! | expecting it | `expect_close_notify`, `expect_alert` | [`expect_fin`](Script::expect_fin), [`expect_reset`](Script::expect_reset) |
+//! | asserting it | `assert_close_notify_then_fin`, `assert_alert` | [`assert_fin`](Seen::assert_fin), [`assert_reset`](Seen::assert_reset) |
+//!
+//! A close_notify or an alert is the end of the client's bytes: a step that wanted more of them fails. The client's end
+//! of the *connection* is its FIN or RST, and reading to it ([`read_to_end`](Script::read_to_end), the end of each
+//! script) goes on past the end of TLS, and notes both.
+//!
+//! A handshake is done before the script's first step, as step 0. One that fails, because the client refuses the
+//! certificate and says so by an alert, or leaves, or is refused, is no failure by itself: it is in the log, and the next
+//! step that needs the session meets the end.
+//!
+//! TLS can only be read by whole records. The peer reads one when a step needs bytes and none are left of the record
+//! before, and never more: what a step leaves of a record is kept for the next one, further records stay in the kernel.
+//! So [`Script::close`] ends in RST if whole records are unread, and in FIN though the end of one is. The same holds for
+//! the client: closing with unread session tickets, it resets the connection; `TlsServer::tickets` can keep them out of a
+//! test.
+//!
 //! # Async clients
 //!
 //! The peer runs on threads of its own. [`Peer::finish`] and [`Peer::wait`] block the calling thread: on a
@@ -66,25 +94,33 @@
 //!      0.221 ms  closed
 //! ```
 
+mod alert;
 mod builder;
 mod clock;
 mod error;
 mod framing;
 mod gate;
 mod handle;
+mod handshake;
 mod in_thread;
 mod line;
 mod listen;
 mod play;
+mod record;
 mod request;
 mod script;
 mod seen;
+#[cfg(feature = "tls")]
+mod session;
 mod stage;
+mod wire;
 
+pub use alert::Alert;
 pub use builder::PeerBuilder;
 pub use error::PeerError;
 pub use gate::Gate;
 pub use handle::{Peer, Until};
+pub use handshake::{Handshake, TlsVersion};
 pub use request::{SeenRequest, response};
 pub use script::Script;
 pub use seen::{Entry, Event, Seen};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::clock::now;
 use super::request::SeenRequest;
 use super::seen::{Entry, Event, Over, Seen};
+use super::wire::Traffic;
 
 /// What all threads of one peer share.
 pub(super) struct Stage {
@@ -81,7 +82,7 @@ impl Stage {
         state.seen.push(Seen::new(connection, accepted.duration_since(self.started)));
         self.changed.notify_all();
         drop(state);
-        Log { stage: self.clone(), connection, accepted, keep, run_from: 0 }
+        Log { stage: self.clone(), connection, accepted, keep, depth: 0, run_from: 0 }
     }
 
     /// Waits until `deadline`, or until the phase is at least `phase`; says what the phase is then.
@@ -142,7 +143,7 @@ impl Stage {
         let elapsed = now().duration_since(self.started);
         for seen in state.seen.iter_mut().filter(|seen| seen.over == Over::No) {
             let at = elapsed.saturating_sub(seen.accepted_at);
-            seen.entries.push(Entry { at, event: Event::Mark(name.to_owned()) });
+            seen.entries.push(Entry { at, depth: 0, event: Event::Mark(name.to_owned()) });
         }
         self.changed.notify_all();
     }
@@ -158,6 +159,8 @@ pub(super) struct Log {
     connection: usize,
     accepted: Instant,
     keep: usize,
+    /// Within how many TLS sessions the steps read and send.
+    depth: usize,
     /// Entries before this one are not added to.
     run_from: usize,
 }
@@ -179,12 +182,34 @@ impl Log {
         self.run_from = self.stage.seen_len(self.connection);
     }
 
+    /// What follows is read and sent at this depth.
+    pub(super) fn set_depth(&mut self, depth: usize) {
+        self.depth = depth;
+    }
+
     pub(super) fn push(&mut self, event: Event) {
-        self.edit(|seen, at, _| seen.entries.push(Entry { at, event }));
+        self.push_at(0, event);
+    }
+
+    pub(super) fn push_at(&mut self, depth: usize, event: Event) {
+        self.edit(|seen, at, _| {
+            if let Event::Stray { bytes: more } = event
+                && let Some(Entry { event: Event::Stray { bytes }, .. }) = seen.entries.last_mut()
+            {
+                *bytes += more;
+            } else {
+                seen.entries.push(Entry { at, depth, event });
+            }
+        });
+    }
+
+    /// How much went over the socket by now.
+    pub(super) fn traffic(&mut self, traffic: Traffic) {
+        self.edit(|seen, _, _| seen.traffic = traffic);
     }
 
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        let keep = self.keep;
+        let (keep, depth) = (self.keep, self.depth);
         self.edit(|seen, at, run_from| {
             let count = bytes.len() as u64;
             seen.received_len += count;
@@ -192,7 +217,7 @@ impl Log {
             if let Some(Event::Received { bytes }) = run(seen, run_from) {
                 *bytes += count;
             } else {
-                push_bounded(seen, at, Event::Received { bytes: count });
+                push_bounded(seen, Entry { at, depth, event: Event::Received { bytes: count } });
             }
         });
     }
@@ -200,13 +225,14 @@ impl Log {
     pub(super) fn sent(&mut self, count: usize, piece: Piece) {
         let count = count as u64;
         let new = u64::from(piece == Piece::New);
+        let depth = self.depth;
         self.edit(|seen, at, run_from| {
             seen.sent_len += count;
             if let Some(Event::Sent { bytes, pieces }) = run(seen, run_from) {
                 *bytes += count;
                 *pieces += new;
             } else {
-                push_bounded(seen, at, Event::Sent { bytes: count, pieces: 1 });
+                push_bounded(seen, Entry { at, depth, event: Event::Sent { bytes: count, pieces: 1 } });
             }
         });
     }
@@ -274,9 +300,9 @@ fn run(seen: &mut Seen, run_from: usize) -> Option<&mut Event> {
     seen.entries.get_mut(run_from..)?.last_mut().map(|entry| &mut entry.event)
 }
 
-fn push_bounded(seen: &mut Seen, at: Duration, event: Event) {
+fn push_bounded(seen: &mut Seen, entry: Entry) {
     if seen.entries.len() < ENTRY_CAP {
-        seen.entries.push(Entry { at, event });
+        seen.entries.push(entry);
     } else {
         seen.left_out += 1;
     }

@@ -5,6 +5,7 @@
 
 mod reads;
 mod sends;
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -13,15 +14,15 @@ use std::time::{Duration, Instant};
 use super::clock::now;
 use super::framing::Framing;
 use super::gate::Gate;
-use super::line::{Line, SLICE, Slice};
+use super::line::{End, Layer, Line, SLICE, Slice};
 use super::script::{OnEnd, Script, Step};
 use super::seen::Event;
 use super::stage::{Log, Phase, Piece};
-use crate::ended::Ended;
+use super::wire::Traffic;
 use reads::Keep;
 
-/// Plays `script` on `line`; `log` tells all of it.
-pub(super) fn play(line: Line, script: &Script, log: Log) {
+/// Plays `script` on `line`, over which `layer` is put first; `log` tells all of it.
+pub(super) fn play(line: Box<dyn Line>, layer: Option<&dyn Layer>, script: &Script, log: Log) {
     let mut player = Player {
         line: Some(line),
         script,
@@ -29,12 +30,13 @@ pub(super) fn play(line: Line, script: &Script, log: Log) {
         framing: None,
         input: Input::Open,
         output: Output::Open,
-        client_ended: None,
+        wire_end: None,
+        traffic: Traffic::default(),
         patience_spent: Spent::No,
         step_bytes: 0,
         scratch: vec![0; SCRATCH],
     };
-    match player.play_steps() {
+    match player.play_layer(layer).and_then(|()| player.play_steps()) {
         Ok(()) => player.read_out(),
         Err(failure) => player.log.push(Event::Failed(failure)),
     }
@@ -43,15 +45,17 @@ pub(super) fn play(line: Line, script: &Script, log: Log) {
 
 struct Player<'a> {
     /// Dropped before `log`, whose drop says that the connection is over.
-    line: Option<Line>,
+    line: Option<Box<dyn Line>>,
     script: &'a Script,
     log: Log,
     /// The framing of the head read last.
     framing: Option<Result<Framing, String>>,
     input: Input,
     output: Output,
-    /// How the client ended, as logged.
-    client_ended: Option<Ended>,
+    /// How the client ended the connection itself, as logged.
+    wire_end: Option<End>,
+    /// What went over the socket, as logged.
+    traffic: Traffic,
     patience_spent: Spent,
     /// How many bytes the step at hand has read or sent.
     step_bytes: u64,
@@ -80,7 +84,7 @@ enum Spent {
 
 /// Why a step did not do what the script says.
 enum Stop {
-    ClientEnded(Ended),
+    ClientEnded(End),
     OutOfTime(Duration),
     Wrong(String),
     Io(io::Error),
@@ -91,12 +95,27 @@ enum Stop {
 /// What reading gave.
 enum Got {
     Bytes(usize),
-    End(Ended),
+    End(End),
+}
+
+/// What a read is after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// The bytes that the client sends at this depth; their end is an end.
+    Bytes,
+    /// The client's end of the connection itself.
+    End,
 }
 
 type Played<T = ()> = Result<T, Stop>;
 
 impl Player<'_> {
+    fn play_layer(&mut self, layer: Option<&dyn Layer>) -> Result<(), String> {
+        let Some(layer) = layer else { return Ok(()) };
+        let deadline = Deadline::after(self.script.step_limit);
+        self.start_tls(layer, deadline).map_err(|stop| format!("step 0 (start TLS): {stop}"))
+    }
+
     /// Plays step by step; what went wrong is told as a sentence.
     fn play_steps(&mut self) -> Result<(), String> {
         for (index, planned) in self.script.steps.iter().enumerate() {
@@ -146,8 +165,10 @@ impl Player<'_> {
                 Ok(())
             }
             Step::Stall => self.line().map(|_| ()).and_then(|()| self.sleep(deadline, Phase::Released)),
+            Step::Goodbye => self.goodbye(deadline),
+            Step::Tls(step) => self.play_tls(step, deadline),
             Step::ExpectFin(within) => match self.read_to_end(Deadline::after(*within))? {
-                Ended::Fin => Ok(()),
+                End::Fin => Ok(()),
                 other => Err(Stop::ClientEnded(other)),
             },
             Step::ExpectReset(within) => self.expect_reset(Deadline::after(*within)),
@@ -155,10 +176,11 @@ impl Player<'_> {
         }
     }
 
-    fn line(&mut self) -> Played<&mut Line> {
-        self.line
-            .as_mut()
-            .ok_or_else(|| Stop::Wrong("the script has closed the connection already".to_owned()))
+    fn line(&mut self) -> Played<&mut dyn Line> {
+        match &mut self.line {
+            Some(line) => Ok(&mut **line),
+            None => Err(Stop::Wrong("the script has closed the connection already".to_owned())),
+        }
     }
 
     fn close(&mut self) {
@@ -171,47 +193,77 @@ impl Player<'_> {
 
 /// What every step is made of.
 impl Player<'_> {
-    /// Reads once into the scratch space, at most `most` bytes, and logs it.
+    /// Reads into the scratch space, at most `most` bytes, and logs it.
     fn read(&mut self, most: u64, deadline: Deadline) -> Played<Got> {
         loop {
-            let ended = self.client_ended;
-            let Some(line) = &mut self.line else {
-                return Err(Stop::Wrong("the script has closed the connection already".to_owned()));
-            };
-            if let (Input::Exhausted, Some(ended)) = (self.input, ended) {
-                return Ok(Got::End(ended));
-            }
-            let room = usize::try_from(most).unwrap_or(SCRATCH).min(SCRATCH);
-            let into = &mut self.scratch[..room];
-            match line.read(into, deadline.left()).map_err(Stop::Io)? {
-                Slice::Bytes(bytes) => {
-                    self.step_bytes += bytes as u64;
-                    self.log.received(&self.scratch[..bytes]);
-                    return Ok(Got::Bytes(bytes));
-                }
-                Slice::Fin => {
-                    self.input = Input::Exhausted;
-                    if ended.is_none() {
-                        self.note_end(Ended::Fin);
-                    }
-                }
-                Slice::Reset => {
-                    self.input = Input::Exhausted;
-                    self.note_end(Ended::Reset);
-                }
-                Slice::Nothing => {
-                    self.log.begin_run();
-                    self.check(deadline)?;
-                }
+            if let Some(got) = self.read_once(After::Bytes, most, deadline)? {
+                return Ok(got);
             }
         }
     }
 
-    /// Logs the client's end, each kind once.
-    fn note_end(&mut self, ended: Ended) {
-        if self.client_ended != Some(ended) {
-            self.client_ended = Some(ended);
-            self.log.push(if ended == Ended::Fin { Event::Fin } else { Event::Reset });
+    /// Reads one slice of time long.
+    fn read_once(&mut self, after: After, most: u64, deadline: Deadline) -> Played<Option<Got>> {
+        let Some(line) = &mut self.line else {
+            return Err(Stop::Wrong("the script has closed the connection already".to_owned()));
+        };
+        if let (Input::Exhausted, Some(end)) = (self.input, self.wire_end) {
+            return Ok(Some(Got::End(end)));
+        }
+        let room = usize::try_from(most).unwrap_or(SCRATCH).min(SCRATCH);
+        let into = &mut self.scratch[..room];
+        let slice = match after {
+            After::Bytes => line.read(into, deadline.left()),
+            After::End => line.read_on(into, deadline.left()),
+        };
+        self.log_line();
+        match slice.map_err(Stop::Io)? {
+            Slice::Bytes(bytes) => {
+                self.step_bytes += bytes as u64;
+                self.log.received(&self.scratch[..bytes]);
+                return Ok(Some(Got::Bytes(bytes)));
+            }
+            Slice::End(end) => return Ok(Some(Got::End(self.note_end(end)))),
+            Slice::Underway => {}
+            Slice::Nothing => {
+                self.log.begin_run();
+                self.check(deadline)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes note of an end that a read met; says which it is, all in all.
+    fn note_end(&mut self, end: End) -> End {
+        if !matches!(end, End::Fin | End::Reset) {
+            return end;
+        }
+        self.input = Input::Exhausted;
+        // A write may have been told of a reset, which a read sees as a FIN.
+        if end == End::Reset || self.wire_end.is_none() {
+            self.log_end(end);
+        }
+        self.wire_end.unwrap_or(end)
+    }
+
+    /// Logs the client's end of the connection itself, each kind once.
+    fn log_end(&mut self, end: End) {
+        if self.wire_end != Some(end) {
+            self.wire_end = Some(end);
+            self.log.push(if end == End::Fin { Event::Fin } else { Event::Reset });
+        }
+    }
+
+    /// Logs what the line has done by itself.
+    fn log_line(&mut self) {
+        let Some(line) = &mut self.line else { return };
+        while let Some((depth, event)) = line.news() {
+            self.log.push_at(depth, event);
+        }
+        let traffic = line.wire().traffic();
+        if self.traffic != traffic {
+            self.traffic = traffic;
+            self.log.traffic(traffic);
         }
     }
 
@@ -256,8 +308,8 @@ impl Player<'_> {
             }
             _ => {}
         }
-        if self.line.as_ref().is_some_and(Line::was_reset) {
-            self.note_end(Ended::Reset);
+        if self.line.as_mut().is_some_and(|line| line.wire().was_reset()) {
+            self.log_end(End::Reset);
         }
     }
 }

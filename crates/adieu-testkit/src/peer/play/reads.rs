@@ -1,10 +1,9 @@
 //! The steps that read, and no byte further than they say.
 
 use super::super::framing::{Framing, chunk_size, framing_of};
-use super::super::line::SLICE;
+use super::super::line::{End, SLICE};
 use super::super::stage::{Phase, Piece};
-use super::{Deadline, Got, Input, Played, Player, Spent, Stop};
-use crate::ended::Ended;
+use super::{After, Deadline, Got, Input, Played, Player, Spent, Stop};
 
 impl Player<'_> {
     fn read_byte(&mut self, deadline: Deadline) -> Played<u8> {
@@ -91,18 +90,21 @@ impl Player<'_> {
         Ok(())
     }
 
-    pub(super) fn read_to_end(&mut self, deadline: Deadline) -> Played<Ended> {
+    /// Reads to the end of the connection itself; the end of TLS lies on the way.
+    pub(super) fn read_to_end(&mut self, deadline: Deadline) -> Played<End> {
         loop {
-            if let Got::End(ended) = self.read(u64::MAX, deadline)? {
-                return Ok(ended);
+            if let Some(Got::End(end @ (End::Fin | End::Reset))) =
+                self.read_once(After::End, u64::MAX, deadline)?
+            {
+                return Ok(end);
             }
         }
     }
 
     pub(super) fn expect_reset(&mut self, deadline: Deadline) -> Played {
-        while self.read_to_end(deadline)? == Ended::Fin {
-            if self.line()?.was_reset() {
-                self.note_end(Ended::Reset);
+        while self.read_to_end(deadline)? == End::Fin {
+            if self.line()?.wire().was_reset() {
+                self.log_end(End::Reset);
             } else {
                 self.check(deadline)?;
                 self.sleep(Deadline::after(SLICE), Phase::Dropped)?;
@@ -115,14 +117,17 @@ impl Player<'_> {
         if self.input == Input::Exhausted {
             return self.sleep(deadline, Phase::Dropped);
         }
-        match self.read(u64::MAX, deadline) {
-            Err(Stop::OutOfTime(_)) => Ok(()),
-            Err(stop) => Err(stop),
-            Ok(Got::End(ended)) => Err(Stop::ClientEnded(ended)),
-            Ok(Got::Bytes(bytes)) => Err(Stop::Wrong(format!(
-                "{bytes} bytes came: {}",
-                self.scratch[..bytes.min(SHOWN)].escape_ascii()
-            ))),
+        loop {
+            match self.read_once(After::End, u64::MAX, deadline) {
+                Ok(None) => {}
+                Err(Stop::OutOfTime(_)) => return Ok(()),
+                Err(stop) => return Err(stop),
+                Ok(Some(Got::End(end))) => return Err(Stop::ClientEnded(end)),
+                Ok(Some(Got::Bytes(bytes))) => {
+                    let shown = self.scratch[..bytes.min(SHOWN)].escape_ascii();
+                    return Err(Stop::Wrong(format!("{bytes} bytes came: {shown}")));
+                }
+            }
         }
     }
 

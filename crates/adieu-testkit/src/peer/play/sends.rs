@@ -1,33 +1,46 @@
 //! The steps that send, and those that end the peer's side.
 
-use super::super::line::{Family, Slice};
+use super::super::line::{End, Slice};
 use super::super::seen::Event;
 use super::super::stage::{Phase, Piece};
+use super::super::wire::Family;
 use super::{Deadline, Output, Played, Player, SCRATCH, Stop};
-use crate::ended::Ended;
 
 impl Player<'_> {
     pub(super) fn send(&mut self, bytes: &[u8], deadline: Deadline, mut piece: Piece) -> Played {
         let mut left = bytes;
         while !left.is_empty() {
-            if self.output == Output::Finished {
-                return Err(Stop::Wrong("the script has sent FIN already".to_owned()));
-            }
-            match self.line()?.write(left, deadline.left()).map_err(Stop::Io)? {
+            self.check_output()?;
+            let slice = self.line()?.write(left, deadline.left());
+            self.log_line();
+            match slice.map_err(Stop::Io)? {
                 Slice::Bytes(count) => {
                     self.step_bytes += count as u64;
                     self.log.sent(count, piece);
                     piece = Piece::Continued;
                     left = left.get(count..).unwrap_or_default();
                 }
-                Slice::Nothing | Slice::Fin => self.check(deadline)?,
-                Slice::Reset => {
-                    self.note_end(Ended::Reset);
-                    return Err(Stop::ClientEnded(Ended::Reset));
-                }
+                Slice::Underway => {}
+                Slice::Nothing => self.check(deadline)?,
+                Slice::End(end) => return Err(self.write_met(end)),
             }
         }
         Ok(())
+    }
+
+    pub(super) fn check_output(&self) -> Played {
+        match self.output {
+            Output::Open => Ok(()),
+            Output::Finished => Err(Stop::Wrong("the script has sent FIN already".to_owned())),
+        }
+    }
+
+    /// A write met the client's end. What the client sent before can still be read.
+    pub(super) fn write_met(&mut self, end: End) -> Stop {
+        if end == End::Reset {
+            self.log_end(end);
+        }
+        Stop::ClientEnded(end)
     }
 
     /// The pauses do not count towards the step's limit.
@@ -58,11 +71,8 @@ impl Player<'_> {
     }
 
     pub(super) fn fin(&mut self) -> Played {
-        match self.line()?.fin().map_err(Stop::Io)? {
-            Slice::Reset => {
-                self.note_end(Ended::Reset);
-                Err(Stop::ClientEnded(Ended::Reset))
-            }
+        match self.line()?.wire().fin().map_err(Stop::Io)? {
+            Slice::End(end) => Err(self.write_met(end)),
             _ => {
                 self.output = Output::Finished;
                 self.log.push(Event::SentFin);
@@ -74,7 +84,7 @@ impl Player<'_> {
     pub(super) fn reset(&mut self) -> Played {
         self.line()?;
         if let Some(line) = self.line.take() {
-            self.log.push(match line.reset().map_err(Stop::Io)? {
+            self.log.push(match line.into_wire().reset().map_err(Stop::Io)? {
                 Family::Tcp => Event::SentReset,
                 Family::Unix => Event::Closed,
             });

@@ -1,10 +1,17 @@
 //! What the peer saw on one connection, in order.
 
+mod event;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::fmt;
 use std::time::Duration;
 
 use super::request::SeenRequest;
+use super::wire::Traffic;
 use crate::ended::Ended;
+use event::Millis;
+pub use event::{Entry, Event};
 
 /// The log of one connection. It prints as a timeline, one line per entry.
 ///
@@ -29,88 +36,28 @@ use crate::ended::Ended;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Seen {
-    pub(super) connection: usize,
-    pub(super) accepted_at: Duration,
-    pub(super) entries: Vec<Entry>,
-    pub(super) left_out: u64,
-    pub(super) received: Vec<u8>,
-    pub(super) received_len: u64,
-    pub(super) sent_len: u64,
-    pub(super) requests: Vec<SeenRequest>,
-    pub(super) requests_len: u64,
-    pub(super) over: Over,
+    pub(in crate::peer) connection: usize,
+    pub(in crate::peer) accepted_at: Duration,
+    pub(in crate::peer) entries: Vec<Entry>,
+    pub(in crate::peer) left_out: u64,
+    pub(in crate::peer) received: Vec<u8>,
+    pub(in crate::peer) received_len: u64,
+    pub(in crate::peer) sent_len: u64,
+    pub(in crate::peer) traffic: Traffic,
+    pub(in crate::peer) requests: Vec<SeenRequest>,
+    pub(in crate::peer) requests_len: u64,
+    pub(in crate::peer) over: Over,
 }
 
 /// Whether a connection is still being played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
+pub(in crate::peer) enum Over {
     No,
     Yes,
 }
 
-/// One line of the log.
-///
-/// ```
-/// # use adieu_testkit::peer::{Event, Peer, Script};
-/// let peer = Peer::tcp(Script::new())?;
-/// drop(std::net::TcpStream::connect(peer.address())?);
-/// let seen = peer.finish()?.remove(0);
-/// assert_eq!(seen.entries()[0].event, Event::Fin);
-/// assert!(seen.entries()[0].at <= seen.entries()[1].at);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Entry {
-    /// When, since the connection was accepted.
-    pub at: Duration,
-    /// What.
-    pub event: Event,
-}
-
-/// What happened on a connection. The peer's own deeds have `Sent` in their names.
-///
-/// ```
-/// use adieu_testkit::peer::Event;
-///
-/// assert_eq!(Event::Received { bytes: 5 }.to_string(), "received 5 bytes");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// Bytes came. Those of one step are one entry, unless the client made a pause of some milliseconds in between: on a
-    /// busy machine that happens, so count with [`Seen::received_before`] rather than by entries.
-    Received {
-        /// How many.
-        bytes: u64,
-    },
-    /// The client ended its side in order.
-    Fin,
-    /// The client, or its kernel, reset the connection.
-    Reset,
-    /// The peer gave bytes to its kernel.
-    Sent {
-        /// How many.
-        bytes: u64,
-        /// In how many pieces.
-        pieces: u64,
-    },
-    /// The peer ended its side.
-    SentFin,
-    /// The peer reset the connection.
-    SentReset,
-    /// The peer gave its socket back.
-    Closed,
-    /// A [`Script::mark`](super::Script::mark) or a [`Peer::mark`](super::Peer::mark).
-    Mark(String),
-    /// The script was over, and the client did not end in the time it was given.
-    StillOpen,
-    /// A step went otherwise than the script said.
-    Failed(String),
-}
-
 impl Seen {
-    pub(super) fn new(connection: usize, accepted_at: Duration) -> Self {
+    pub(in crate::peer) fn new(connection: usize, accepted_at: Duration) -> Self {
         Self {
             connection,
             accepted_at,
@@ -119,6 +66,7 @@ impl Seen {
             received: Vec::new(),
             received_len: 0,
             sent_len: 0,
+            traffic: Traffic::default(),
             requests: Vec::new(),
             requests_len: 0,
             over: Over::No,
@@ -181,7 +129,8 @@ impl Seen {
         &self.received
     }
 
-    /// How many bytes were received, also beyond those kept.
+    /// How many bytes were received, also beyond those kept. Under TLS it is the plaintext; see
+    /// [`Seen::wire_received_len`].
     ///
     /// ```
     /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
@@ -195,7 +144,7 @@ impl Seen {
         self.received_len
     }
 
-    /// How many bytes the peer gave to its kernel.
+    /// How many bytes the steps sent. Under TLS it is the plaintext; see [`Seen::wire_sent_len`].
     ///
     /// ```
     /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
@@ -206,6 +155,33 @@ impl Seen {
     /// ```
     pub fn sent_len(&self) -> u64 {
         self.sent_len
+    }
+
+    /// How many bytes were read from the socket, the records of TLS included.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new())?;
+    /// std::io::Write::write_all(&mut std::net::TcpStream::connect(peer.address())?, b"hello")?;
+    /// let seen = peer.finish()?.remove(0);
+    /// assert_eq!(seen.wire_received_len(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wire_received_len(&self) -> u64 {
+        self.traffic.received
+    }
+
+    /// How many bytes the peer gave to its kernel, the records of TLS included.
+    ///
+    /// ```
+    /// # use adieu_testkit::{Ended, peer::{Peer, Script, Until, response}};
+    /// let peer = Peer::tcp(Script::new().send("bye").fin())?;
+    /// std::io::copy(&mut std::net::TcpStream::connect(peer.address())?, &mut std::io::sink())?;
+    /// assert_eq!(peer.finish()?[0].wire_sent_len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wire_sent_len(&self) -> u64 {
+        self.traffic.sent
     }
 
     /// The requests whose heads were read, in order; the first 1,024 of them.
@@ -293,8 +269,23 @@ impl Seen {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn saw_fin_before(&self, mark: &str) -> bool {
-        let fin = self.position(|event| *event == Event::Fin);
-        fin.zip(self.mark_position(mark)).is_some_and(|(fin, mark)| fin < mark)
+        self.saw_before(mark, |event| *event == Event::Fin)
+    }
+
+    /// Whether the first event for which `which` holds stands before the first mark of that name; false if either is
+    /// missing.
+    ///
+    /// ```
+    /// # use adieu_testkit::peer::{Event, Peer, Script};
+    /// let peer = Peer::tcp(Script::new().mark("start").send("bye").mark("sent"))?;
+    /// drop(std::net::TcpStream::connect(peer.address())?);
+    /// let seen = peer.finish()?.remove(0);
+    /// assert!(seen.saw_before("sent", |event| matches!(event, Event::Sent { .. })));
+    /// assert!(!seen.saw_before("start", |event| matches!(event, Event::Sent { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn saw_before(&self, mark: &str, which: impl Fn(&Event) -> bool) -> bool {
+        self.position(which).zip(self.mark_position(mark)).is_some_and(|(event, mark)| event < mark)
     }
 
     /// How many bytes were received before the first mark of that name; `None` if there is no such mark.
@@ -476,38 +467,5 @@ impl fmt::Display for Seen {
             write!(f, "\n  ({} more entries of bytes received and sent)", self.left_out)?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10} ms  {}", Millis(self.at).to_string(), self.event)
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Received { bytes } => write!(f, "received {bytes} bytes"),
-            Self::Fin => f.write_str("client sent FIN"),
-            Self::Reset => f.write_str("client sent RST"),
-            Self::Sent { bytes, pieces: 1 } => write!(f, "sent {bytes} bytes"),
-            Self::Sent { bytes, pieces } => write!(f, "sent {bytes} bytes in {pieces} pieces"),
-            Self::SentFin => f.write_str("sent FIN"),
-            Self::SentReset => f.write_str("sent RST"),
-            Self::Closed => f.write_str("closed"),
-            Self::Mark(name) => write!(f, "mark {name:?}"),
-            Self::StillOpen => f.write_str("client still open"),
-            Self::Failed(what) => write!(f, "FAILED: {what}"),
-        }
-    }
-}
-
-/// A time in milliseconds, with microseconds behind the point.
-struct Millis(Duration);
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0.as_secs_f64() * 1e3)
     }
 }

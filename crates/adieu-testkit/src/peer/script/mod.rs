@@ -1,10 +1,13 @@
 //! What the peer does on one connection, step by step.
 
-use std::fmt;
-use std::sync::Arc;
+mod step;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::time::Duration;
 
 use super::gate::Gate;
+pub(super) use step::{OnEnd, Planned, Step, TlsStep};
 
 /// What the peer does on one connection: a list of steps, and the limits they keep.
 ///
@@ -34,47 +37,11 @@ pub struct Script {
     pub(super) keep: usize,
 }
 
-/// A step and what a client's end in the middle of it means.
-#[derive(Debug, Clone)]
-pub(super) struct Planned {
-    pub(super) step: Step,
-    pub(super) on_end: OnEnd,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnEnd {
-    Fail,
-    FinishScript,
-}
-
 /// On how many connections a script is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Casting {
     Once,
     EveryFurther,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Step {
-    ReadHead,
-    ReadBody,
-    ReadRequest,
-    ReadExactly(u64),
-    ReadToEnd,
-    AnswerAll(Arc<[u8]>),
-    Send(Arc<[u8]>),
-    SendPieces { bytes: Arc<[u8]>, cuts: Arc<[usize]> },
-    SendFiller(u64),
-    Pause(Duration),
-    Gate(Gate),
-    Mark(Arc<str>),
-    Fin,
-    Reset,
-    Close,
-    Stall,
-    ExpectFin(Duration),
-    ExpectReset(Duration),
-    Quiet(Duration),
 }
 
 impl Script {
@@ -160,6 +127,7 @@ impl Script {
     }
 
     /// Reads until the client ends, by FIN or by RST. Either is right; [`Seen::ended`](super::Seen::ended) tells which.
+    /// A close_notify or an alert on the way is noted, and is not the end.
     ///
     /// ```
     /// # use adieu_testkit::peer::Script;
@@ -289,7 +257,8 @@ impl Script {
 /// Ending the peer's side. Once [`Script::reset`] or [`Script::close`] has given the socket back, only
 /// [`Script::mark`], [`Script::pause`] and [`Script::gate`] can follow.
 impl Script {
-    /// Sends FIN: ends the peer's side and goes on reading.
+    /// Sends FIN: ends the peer's side and goes on reading. Under TLS no close_notify comes before it, unless a step of
+    /// its own sent one: to the client that is truncation.
     ///
     /// ```
     /// # use adieu_testkit::peer::Script;
@@ -298,6 +267,19 @@ impl Script {
     /// ```
     pub fn fin(self) -> Self {
         self.then(Step::Fin)
+    }
+
+    /// Says goodbye as completely as it can be said: close_notify of each TLS session, the innermost first, then FIN;
+    /// goes on reading. Without TLS it is [`Script::fin`]. A session that the client or a failure has ended is passed
+    /// over.
+    ///
+    /// ```
+    /// # use adieu_testkit::peer::{Script, response};
+    /// let polite = Script::new().answer_all(response(200, "ok")).goodbye().or_end().repeat();
+    /// # drop(polite);
+    /// ```
+    pub fn goodbye(self) -> Self {
+        self.then(Step::Goodbye)
     }
 
     /// Sends RST and closes. A Unix socket knows no RST: there it is a [`Script::close`].
@@ -311,7 +293,8 @@ impl Script {
         self.then(Step::Reset)
     }
 
-    /// Closes both sides at once. With bytes of the client unread, its kernel sends RST, otherwise FIN.
+    /// Closes both sides at once. With bytes of the client unread, its kernel sends RST, otherwise FIN. Under TLS there
+    /// is no close_notify, and only whole records count as unread: one that a step began to read is read.
     ///
     /// ```
     /// # use adieu_testkit::peer::Script;
@@ -396,7 +379,8 @@ impl Script {
 
 /// Composing.
 impl Script {
-    /// Lets the client end, by FIN or RST, in the middle of the step before: then the script is over, and nothing failed.
+    /// Lets the client end, by FIN, RST, close_notify or an alert, in the middle of the step before: then the script is
+    /// over, and nothing failed.
     ///
     /// ```
     /// # use adieu_testkit::peer::Script;
@@ -509,34 +493,6 @@ impl Script {
     pub fn piece_pause(mut self, pause: Duration) -> Self {
         self.piece_pause = pause;
         self
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ReadHead => f.write_str("read a head"),
-            Self::ReadBody => f.write_str("read a body"),
-            Self::ReadRequest => f.write_str("read a request"),
-            Self::ReadExactly(bytes) => write!(f, "read exactly {bytes} bytes"),
-            Self::ReadToEnd => f.write_str("read to the client's end"),
-            Self::AnswerAll(_) => f.write_str("answer all requests"),
-            Self::Send(bytes) => write!(f, "send {} bytes", bytes.len()),
-            Self::SendPieces { bytes, cuts } => {
-                write!(f, "send {} bytes in {} pieces", bytes.len(), cuts.len() + 1)
-            }
-            Self::SendFiller(bytes) => write!(f, "send {bytes} bytes of filler"),
-            Self::Pause(time) => write!(f, "pause for {time:?}"),
-            Self::Gate(_) => f.write_str("wait for the gate"),
-            Self::Mark(name) => write!(f, "mark {name:?}"),
-            Self::Fin => f.write_str("send FIN"),
-            Self::Reset => f.write_str("reset"),
-            Self::Close => f.write_str("close"),
-            Self::Stall => f.write_str("stall"),
-            Self::ExpectFin(within) => write!(f, "expect FIN within {within:?}"),
-            Self::ExpectReset(within) => write!(f, "expect RST within {within:?}"),
-            Self::Quiet(time) => write!(f, "expect nothing for {time:?}"),
-        }
     }
 }
 
