@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use adieu_proto::lifecycle::{Address, Layer, LayerReport, Signal, TlsSession};
 use bytes::{Buf, BytesMut};
-use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
+use rustls::{ClientConnection, HandshakeKind, IoState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -263,7 +264,7 @@ impl TlsStream {
     }
 
     fn decrypt(&mut self, cx: &mut Context<'_>) {
-        match self.tls.process_new_packets() {
+        match self.process() {
             Ok(state) if state.peer_has_closed() => self.theirs = Theirs::Notified,
             Ok(_) => {}
             Err(error) => {
@@ -279,6 +280,17 @@ impl TlsStream {
             // failure is told there.
             let _ = self.poll_push(cx);
         }
+    }
+
+    /// Has rustls look at what was read. In debug builds it asserts that no alert follows our close_notify, and a peer
+    /// that breaks the protocol then makes it want one (seen in 0.23.46): that must end no more than the connection.
+    fn process(&mut self) -> Result<IoState, rustls::Error> {
+        let tls = &mut self.tls;
+        if self.ours == Ours::Open {
+            return tls.process_new_packets();
+        }
+        let looked = std::panic::catch_unwind(AssertUnwindSafe(|| tls.process_new_packets()));
+        looked.unwrap_or_else(|_| Err(rustls::Error::General("broken after our close_notify".to_owned())))
     }
 
     /// Reads on to the FIN after the peer's TLS has ended.
