@@ -82,6 +82,7 @@ impl Error {
     pub(crate) fn unsendable(unsendable: Unsendable) -> Self {
         Self::new(ErrorKind::InvalidRequest).with(match unsendable {
             Unsendable::NoHost => "the request has no Host: give an absolute URI or a Host header",
+            Unsendable::TwoHosts => "the request has more than one Host header",
             Unsendable::WrongLength => "Content-Length is no number, or not the length of the body",
             Unsendable::WrongCoding => {
                 "only `Transfer-Encoding: chunked` can be sent, and not with Content-Length"

@@ -90,7 +90,11 @@ impl Decoder {
                     let Some(end) = self.section_end(buffer, limits.trailers)? else {
                         return Ok(Step::NeedMore);
                     };
-                    let trailers = response::parse_fields(&buffer.split_to(end).freeze(), limits.fields)?;
+                    let section = buffer.split_to(end).freeze();
+                    if has_bare_line_feed(&section) {
+                        return Err(Malformed::Body("a trailer line that does not end in CRLF"));
+                    }
+                    let trailers = response::parse_fields(&section, limits.fields)?;
                     self.state = State::Done;
                     return Ok(Step::End(Some(trailers)));
                 }
@@ -137,7 +141,9 @@ impl Decoder {
 /// The size in a chunk-size line, and how long its extension is.
 fn parse_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
-    let rest = line[digits..].trim_ascii_start();
+    let rest = &line[digits..];
+    let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let rest = &rest[blanks..];
     // Eight bytes of size are sixteen digits; leading zeros beyond that serve nobody.
     if digits == 0 || digits > 16 || !(rest.is_empty() || rest.starts_with(b";")) {
         return Err(Malformed::Body("a chunk size that is no hexadecimal number"));
@@ -149,6 +155,11 @@ fn parse_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
         .iter()
         .fold(0u64, |size, &b| size << 4 | u64::from((b as char).to_digit(16).unwrap_or(0)));
     Ok((size, rest.len()))
+}
+
+/// Whether a line ends in another way than by CRLF.
+fn has_bare_line_feed(lines: &[u8]) -> bool {
+    lines.iter().enumerate().any(|(at, &byte)| byte == b'\n' && (at == 0 || lines[at - 1] != b'\r'))
 }
 
 /// Writes the line that opens a chunk of `size` bytes (not zero: that would end the body).
@@ -201,6 +212,24 @@ mod tests {
             }
         }
         Ok(None)
+    }
+
+    #[test]
+    fn lines_end_in_crlf_and_nothing_else() {
+        for input in [
+            &b"0\r\nX: 7\n\nlost: z\r\n\r\n"[..],
+            b"0\r\n\nlost: z\r\n\r\n",
+            b"0\r\nX: 7\nY: 8\r\n\r\n",
+            b"1\r\r\nA\r\n0\r\n\r\n",
+            b"1\r;x\r\nA\r\n0\r\n\r\n",
+            b"1\x0c\r\nA\r\n0\r\n\r\n",
+            b"1\nA\r\n0\r\n\r\n",
+        ] {
+            for cut in 0..input.len() {
+                assert!(decode(input, &[cut]).is_err(), "{:?}", String::from_utf8_lossy(input));
+            }
+        }
+        assert_eq!(decode(b"1 \t;x\r\nA\r\n0\r\n\r\n", &[]).unwrap().unwrap().0, b"A");
     }
 
     #[test]

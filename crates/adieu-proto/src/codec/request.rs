@@ -23,7 +23,9 @@ pub enum BodyFraming {
 pub enum Unsendable {
     /// An origin-form target without a `Host` field: RFC 9112 section 3.2 demands one.
     NoHost,
-    /// `Content-Length` disagrees with the length that the body announced, or is no number.
+    /// More than one `Host` field.
+    TwoHosts,
+    /// `Content-Length` disagrees with the length that the body announced, is no number, or is there twice.
     WrongLength,
     /// `Content-Length` and `Transfer-Encoding` together, or a coding other than chunked.
     WrongCoding,
@@ -101,10 +103,11 @@ pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut Vec<u8>) -> 
         notes.note(name, value);
         put_field(out, name, value);
     }
-    match (notes.host, authority) {
-        (Wish::No, Some(host)) => put_field(out, b"host", host.as_bytes()),
-        (Wish::No, None) if head.version == Version::HTTP_11 => return Err(Unsendable::NoHost),
-        _ => {}
+    match (notes.hosts, authority) {
+        (0, Some(host)) => put_field(out, b"host", host.as_bytes()),
+        (0, None) if head.version == Version::HTTP_11 => return Err(Unsendable::NoHost),
+        (0 | 1, _) => {}
+        _ => return Err(Unsendable::TwoHosts),
     }
     let body = body_framing(head, &notes, length)?;
     match body {
@@ -134,7 +137,8 @@ pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut Vec<u8>) -> 
 #[derive(Default)]
 struct RequestNotes {
     framing: Notes,
-    host: Wish,
+    hosts: usize,
+    lengths: usize,
     expect_continue: Wish,
     upgrade: Wish,
     codings: usize,
@@ -147,7 +151,7 @@ impl RequestNotes {
     fn note(&mut self, name: &[u8], value: &[u8]) {
         let has = |token: &[u8]| list(value).any(|item| item.eq_ignore_ascii_case(token));
         match name.len() {
-            4 if name == b"host" => self.host = Wish::Yes,
+            4 if name == b"host" => self.hosts += 1,
             6 if name == b"expect" && has(b"100-continue") => self.expect_continue = Wish::Yes,
             10 if name == b"connection" => {
                 self.framing.note(name, value);
@@ -155,7 +159,11 @@ impl RequestNotes {
                     self.upgrade = Wish::Yes;
                 }
             }
-            14 if name == b"content-length" => self.framing.note(name, value),
+            14 if name == b"content-length" => {
+                // A list that agrees is for recipients to bear, not for senders to send (RFC 9110 8.6).
+                self.lengths += if value.contains(&b',') { 2 } else { 1 };
+                self.framing.note(name, value);
+            }
             17 if name == b"transfer-encoding" => {
                 self.codings += 1;
                 self.odd_codings += usize::from(!value.eq_ignore_ascii_case(b"chunked"));
@@ -172,6 +180,9 @@ fn body_framing(
     length: Option<u64>,
 ) -> Result<BodyFraming, Unsendable> {
     let named = notes.framing.content_length().map_err(|_| Unsendable::WrongLength)?;
+    if notes.lengths > 1 {
+        return Err(Unsendable::WrongLength);
+    }
     if notes.codings > 0 {
         let only_chunked = notes.codings == 1 && notes.odd_codings == 0;
         return match named {
@@ -282,6 +293,11 @@ mod tests {
         let post = || Request::post("http://h/");
         assert_eq!(encoded(post().header("content-length", "7"), Some(8)), Err(Unsendable::WrongLength));
         assert_eq!(encoded(post().header("content-length", "x"), None), Err(Unsendable::WrongLength));
+        assert_eq!(encoded(post().header("content-length", "7, 7"), Some(7)), Err(Unsendable::WrongLength));
+        let twice = post().header("content-length", "7").header("content-length", "7");
+        assert_eq!(encoded(twice, Some(7)), Err(Unsendable::WrongLength));
+        let hosts = post().header("host", "a").header("host", "b");
+        assert_eq!(encoded(hosts, Some(7)), Err(Unsendable::TwoHosts));
         assert_eq!(encoded(post().header("transfer-encoding", "gzip"), None), Err(Unsendable::WrongCoding));
         let both = post().header("transfer-encoding", "chunked").header("content-length", "1");
         assert_eq!(encoded(both, None), Err(Unsendable::WrongCoding));

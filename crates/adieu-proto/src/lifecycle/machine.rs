@@ -180,9 +180,14 @@ impl Lifecycle {
                 // The body was to end with the connection, and something else ended both.
                 Some(CloseReason::BodyUntilClose) => fails,
                 // One side of it ended in order, the other otherwise.
-                Some(CloseReason::Upgraded) => !matches!(
+                Some(CloseReason::Upgraded) => matches!(
                     reason,
-                    CloseReason::Upgraded | CloseReason::RequestCancelled | CloseReason::User(_)
+                    CloseReason::TlsTruncated
+                        | CloseReason::TlsAlert(_)
+                        | CloseReason::TlsBroken(_)
+                        | CloseReason::Reset
+                        | CloseReason::Network(_)
+                        | CloseReason::TimedOut(Phase::UpgradeIdle | Phase::UpgradeHalfClosed)
                 ),
                 _ => false,
             };

@@ -230,6 +230,18 @@ fn after_our_end_an_upgrade_awaits_the_fin_behind_close_notify() {
     );
 }
 
+/// Nothing but another kind of end takes the place of the first reason.
+#[test]
+fn an_upgrade_whose_peer_never_ends_is_still_an_upgrade_that_ended() {
+    let mut it = upgraded();
+    it.engine.end_ours(it.now);
+    it.obey();
+    it.engine.drop_upgraded(it.now);
+    it.obey().pass(Duration::from_secs(2)).obey();
+    assert_eq!((it.state(), it.reason()), (State::Closed, Some(&CloseReason::Upgraded)));
+    assert_eq!(it.engine.life().ended(), Some(Ended::PeerSilent));
+}
+
 #[test]
 fn an_upgrade_that_carries_nothing_meets_its_own_deadline() {
     let timeouts = Timeouts { upgrade_idle: Some(Duration::from_secs(10)), ..Timeouts::default() };
