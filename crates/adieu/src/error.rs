@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Network,
     /// The TLS handshake failed, or TLS broke later on: an alert of the peer, a violation, no TLS at all.
     Tls,
+    /// TLS cannot be set up: a certificate or key of ours cannot be read, or there is no provider of cryptography.
+    TlsSetup,
     /// The certificate that the peer showed in the TLS handshake is not accepted.
     Certificate,
     /// The request's own body failed, or did not fit its length.
@@ -224,6 +226,7 @@ impl fmt::Display for Error {
                 write!(f, "bad response body: {what}")?
             }
             (ErrorKind::Tls, None) => f.write_str("the TLS handshake failed")?,
+            (ErrorKind::TlsSetup, _) => f.write_str("TLS cannot be set up")?,
             (ErrorKind::Certificate, _) => {
                 f.write_str("the TLS handshake failed: the peer's certificate is not accepted")?;
             }
@@ -234,7 +237,10 @@ impl fmt::Display for Error {
             (kind, None) => write!(f, "{kind:?}")?,
         }
         // Only the source tells what a person could do about it.
-        if let (ErrorKind::Tls | ErrorKind::Certificate, Some(source)) = (cause.kind, &cause.source) {
+        let tells = matches!(cause.kind, ErrorKind::Tls | ErrorKind::TlsSetup | ErrorKind::Certificate);
+        if let Some(source) = &cause.source
+            && tells
+        {
             write!(f, ": {source}")?;
         }
         if let Some(connection) = cause.connection {

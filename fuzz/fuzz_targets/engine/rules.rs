@@ -77,6 +77,10 @@ impl World {
             (Some(before), Some(after)) if before == after => {}
             (Some(CloseReason::User(CloseKind::Half)), Some(CloseReason::HalfCloseRefused)) => {}
             (Some(CloseReason::BodyUntilClose), Some(_)) => {}
+            (
+                Some(CloseReason::PeerAskedClose | CloseReason::RequestAskedClose),
+                Some(CloseReason::TlsTruncated),
+            ) => {}
             // One side of it ended in order, the other otherwise; but a goodbye that is not answered is no such end.
             (Some(CloseReason::Upgraded), Some(after)) => {
                 assert_ne!(*after, CloseReason::TimedOut(Phase::Drain), "in place of Upgraded");

@@ -179,6 +179,9 @@ impl Lifecycle {
                 Some(CloseReason::User(CloseKind::Half)) => reason == CloseReason::HalfCloseRefused,
                 // The body was to end with the connection, and something else ended both.
                 Some(CloseReason::BodyUntilClose) => fails,
+                Some(CloseReason::PeerAskedClose | CloseReason::RequestAskedClose) => {
+                    reason == CloseReason::TlsTruncated
+                }
                 // One side of it ended in order, the other otherwise.
                 Some(CloseReason::Upgraded) => matches!(
                     reason,
@@ -371,7 +374,8 @@ impl Lifecycle {
             // Our goodbye found nobody: an ending, not an error.
             (State::Closing { theirs: Side::Ended }, Input::WriteBroken) => Ended::Clean,
             (State::Closing { .. } | State::Lingering, Input::WriteBroken) => Ended::Reset,
-            (_, Input::Abort) | (State::Upgraded { .. }, Input::CloseNow(_) | Input::Deadline(_)) => {
+            (_, Input::Abort)
+            | (State::Upgraded { .. }, Input::CloseNow(_) | Input::Deadline(_) | Input::Violation(..)) => {
                 Ended::Aborted
             }
             (

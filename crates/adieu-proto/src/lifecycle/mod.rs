@@ -265,7 +265,7 @@ pub fn next(state: State, input: Input) -> Option<(State, Actions)> {
         (Upgraded { ours: Open, theirs: Open }, PeerDone(_)) => to(Upgraded { ours: Open, theirs: Ended }, &[]),
         (Upgraded { ours: Ended, theirs: Open }, PeerDone(_)) => to(Closed, &[DropTransport(Plain)]),
         (Upgraded { ours: Open, theirs: Open }, WriteBroken) => to(Upgraded { ours: Ended, theirs: Open }, &[]),
-        (Upgraded { ours: Ended, theirs: Open }, CloseNow(Whole)) => to(Lingering, &[]),
+        (Upgraded { ours: Ended, theirs: Open }, CloseNow(Whole) | Deadline(Whole)) => to(Lingering, &[]),
         (Upgraded { .. }, Broken) => to(Closed, &[DropTransport(Plain)]),
         (Upgraded { theirs: Ended, .. }, WriteBroken) | (Upgraded { .. }, CloseNow(_) | Abort | Violation(..) | Deadline(_)) => to(Closed, &[DropTransport(Reset)]),
 

@@ -153,7 +153,13 @@ const RULES: [Rule; 13] = [
             );
             let said = State::Upgraded { ours: Side::Ended, theirs: Side::Open };
             match step.from.state {
-                state if state == said && step.input == Input::CloseNow(Request::Whole) => {
+                state
+                    if state == said
+                        && matches!(
+                            step.input,
+                            Input::CloseNow(Request::Whole) | Input::Deadline(Request::Whole)
+                        ) =>
+                {
                     step.to.state == State::Lingering
                 }
                 State::Upgraded { .. } if cut => step.to.dropped == Some(Parting::Reset),

@@ -230,6 +230,10 @@ impl Transport for Upgraded {
         self.wire.half_close()
     }
 
+    fn wire_taken(&self) -> Option<u64> {
+        self.wire.wire_taken()
+    }
+
     fn layers(&self) -> Vec<LayerReport> {
         let mut tunnel = LayerReport::new(Layer::Tunnel);
         tunnel.connection = Some(self.wire.id());

@@ -208,6 +208,11 @@ impl Wire {
         self.lock().half_close()
     }
 
+    /// How much the wire has taken.
+    pub(crate) fn wire_taken(self: &Arc<Self>) -> Option<u64> {
+        self.lock().wire_taken()
+    }
+
     /// Resets an upgraded connection in this call, for what it carried was cut short.
     pub(crate) fn abort_upgraded(self: &Arc<Self>) -> ResetArmed {
         let now = rt::now();

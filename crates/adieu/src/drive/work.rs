@@ -156,6 +156,8 @@ impl Work {
         self.rung == Rung::Yes
             || state.is_leaving()
             || self.engine.is_abandoned()
+            || self.engine.sends_late()
+            || (self.flush == Flush::Due && !self.engine.awaits_head())
             || (self.goodbye.is_some() && state != State::Closed)
     }
 
@@ -248,7 +250,7 @@ impl Work {
 
     /// The transport takes nothing for now. What it holds back, as TLS does with records, may still trickle.
     fn blocked(&mut self, now: Instant) {
-        let taken = self.io.as_ref().and_then(|io| io.wire_taken());
+        let taken = self.wire_taken();
         if taken != std::mem::replace(&mut self.taken, taken) {
             self.engine.handle_unblocked();
         }
@@ -373,6 +375,9 @@ impl Work {
 
     /// The peer's FIN often comes together with its close_notify: it is told if it is here, and not waited for.
     fn glance_at_fin(&mut self, io: &mut dyn Transport) {
+        if io.peek() == Peek::End {
+            return self.engine.handle_heard(Signal::Fin);
+        }
         let mut scratch = [0; 64];
         let mut buffer = ReadBuf::new(&mut scratch);
         let mut cx = Context::from_waker(Waker::noop());
@@ -381,6 +386,11 @@ impl Work {
         {
             self.engine.handle_heard(Signal::Fin);
         }
+    }
+
+    /// How much the wire has taken.
+    pub(super) fn wire_taken(&self) -> Option<u64> {
+        self.io.as_ref()?.wire_taken()
     }
 
     /// Whether our side can end while the peer's goes on.
@@ -435,8 +445,8 @@ impl Work {
                 self.engine.handle_read_end(now, end_of(&kind.into()));
             } else if self.read(now, cx) == Turned::Parked {
                 // A transport may have taken what came for itself, as TLS does with a ticket.
-                let still = peek == Peek::Something
-                    && self.io.as_ref().is_some_and(|io| io.peek() == Peek::Something);
+                let still =
+                    peek.is_something() && self.io.as_ref().is_some_and(|io| io.peek().is_something());
                 return if still { Poll::Pending } else { Poll::Ready(()) };
             }
         }

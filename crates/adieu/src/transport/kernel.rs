@@ -11,6 +11,7 @@ use super::Peek;
 /// Whether a read would not wait, without reading. One system call.
 pub(super) fn peek(socket: SockRef<'_>) -> Peek {
     match socket.peek(&mut [MaybeUninit::uninit(); 1]) {
+        Ok(0) => Peek::End,
         Ok(_) => Peek::Something,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peek::Nothing,
         Err(error) => Peek::Broken(error.kind()),

@@ -77,7 +77,8 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         vec![LayerReport::new(Layer::Other)]
     }
 
-    /// How many bytes the wire took of what was written here, framing of this transport included; `None`: not known.
+    /// How many bytes the wire took for what was written here: all framing included, that of the layers below too where
+    /// they tell. `None`: not known.
     fn wire_taken(&self) -> Option<u64> {
         None
     }
@@ -110,10 +111,19 @@ pub enum Peek {
     Unknown,
     /// Nothing has come.
     Nothing,
-    /// Bytes, or the peer's end: a read would not wait.
+    /// Bytes: a read would not wait.
     Something,
+    /// The peer's end: a read would give nothing.
+    End,
     /// An error, such as a reset. Some kernels tell it once, so that a read after this look gives a mere end.
     Broken(io::ErrorKind),
+}
+
+impl Peek {
+    /// Whether a read would not wait.
+    pub(crate) fn is_something(self) -> bool {
+        matches!(self, Self::Something | Self::End)
+    }
 }
 
 /// Whether a transport can reset.

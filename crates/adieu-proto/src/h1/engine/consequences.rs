@@ -239,11 +239,15 @@ impl Engine {
                 if end == TransportEnd::Reset {
                     self.life.handle_heard(Signal::Rst);
                 }
+                // After an alert the transport is still there, and what was cut short is shown by a reset.
+                let cut = self.request() == Request::Cut;
+                let alert = matches!(end, TransportEnd::Alert(_));
+                let input = if cut && alert { Input::Abort } else { Input::Broken };
                 if self.is_running() && !self.is_response_awaited() {
                     // As with a write that breaks: only the rest of an upload is lost.
-                    self.exchange_ends_cut(now, Input::Broken, reason.clone());
+                    self.exchange_ends_cut(now, input, reason.clone());
                 } else {
-                    self.life.handle_end(now, Input::Broken, reason.clone());
+                    self.life.handle_end(now, input, reason.clone());
                 }
             }
         }

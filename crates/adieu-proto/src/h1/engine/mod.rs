@@ -181,6 +181,18 @@ impl Engine {
         self.life.has_actions()
     }
 
+    /// Whether something waits for the transport although the response is there: nobody may be polling any more.
+    #[must_use]
+    pub fn sends_late(&self) -> bool {
+        !self.send.is_flushed() && self.receive.place() != Place::Head
+    }
+
+    /// Whether the response head of the exchange in flight has not come.
+    #[must_use]
+    pub fn awaits_head(&self) -> bool {
+        self.is_running() && self.receive.place() == Place::Head
+    }
+
     /// Whether something waits for the transport.
     #[must_use]
     pub fn wants_write(&self) -> bool {

@@ -126,6 +126,7 @@ impl TlsConnector {
     ///
     /// [`ErrorKind::Certificate`]: the peer's certificate is not accepted. [`ErrorKind::Tls`]: the handshake failed in
     /// another way. [`ErrorKind::Timeout`] with [`Phase::TlsHandshake`]: it took too long.
+    /// [`ErrorKind::TlsSetup`]: the platform's roots cannot be loaded.
     /// [`ErrorKind::InvalidRequest`]: `host` is neither a name nor an address.
     pub async fn connect<T>(&self, host: &str, io: T) -> Result<TlsStream, Error>
     where
@@ -176,7 +177,7 @@ impl TlsConnector {
             }
             let shared = self.shared.clone();
             let made = runtime.block(move || shared.plan.config()).await;
-            made.unwrap_or_else(|| Err(fault::tls("the runtime was shut down")))
+            made.unwrap_or_else(|| Err(fault::setup("the runtime was shut down")))
         };
         self.shared.config.get_or_try_init(load).await.cloned()
     }
@@ -250,7 +251,7 @@ impl TlsBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Tls`]: a certificate or key that was given cannot be read, or adieu was built without a provider of
+    /// [`ErrorKind::TlsSetup`]: a certificate or key that was given cannot be read, or adieu was built without a provider of
     /// cryptography.
     pub fn build(self) -> Result<TlsConnector, Error> {
         if self.plan.ready.is_none() {
@@ -264,7 +265,7 @@ impl TlsBuilder {
 impl Plan {
     /// Whether all that was given can be read: so that who gave it hears of it.
     fn check(&self) -> Result<(), Error> {
-        self.roots()?;
+        self.store()?;
         let identified = Self { trust: Trust::Anyone, roots: Vec::new(), ..self.clone() };
         identified.config().map(drop)
     }
@@ -272,10 +273,12 @@ impl Plan {
     /// Reads what is to be read; loads what is to be loaded. May block.
     fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let provider = provider().ok_or_else(|| {
-            fault::tls(
+            fault::setup(
                 "no cryptography: enable the feature aws-lc-rs or ring, or give a rustls configuration",
             )
         })?;
+        // The first use of randomness may take its time; here nobody waits for this thread.
+        let _ = provider.secure_random.fill(&mut [0]);
         let versions: &[&SupportedProtocolVersion] = match self.versions {
             TlsVersions::All => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersions::Only12 => &[&rustls::version::TLS12],
@@ -288,20 +291,14 @@ impl Plan {
                 let verifier = Verifier::new_with_extra_roots(self.roots()?, provider).map_err(unusable)?;
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
-            Trust::Added => {
-                let mut store = RootCertStore::empty();
-                for root in self.roots()? {
-                    store.add(root).map_err(unusable)?;
-                }
-                builder.with_root_certificates(store)
-            }
+            Trust::Added => builder.with_root_certificates(self.store()?),
             Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
         };
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let key = PrivateKeyDer::from_pem_slice(key)
-                    .map_err(|error| fault::tls(format!("the key of the client's certificate: {error}")))?;
+                    .map_err(|error| fault::setup(format!("the key of the client's certificate: {error}")))?;
                 builder
                     .with_client_auth_cert(certificates(chain, "the client's certificate")?, key)
                     .map_err(unusable)?
@@ -312,6 +309,14 @@ impl Plan {
             config.resumption = Resumption::disabled();
         }
         Ok(Arc::new(config))
+    }
+
+    fn store(&self) -> Result<RootCertStore, Error> {
+        let mut store = RootCertStore::empty();
+        for root in self.roots()? {
+            store.add(root).map_err(|error| fault::setup(format!("the root certificates: {error}")))?;
+        }
+        Ok(store)
     }
 
     fn roots(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -326,14 +331,16 @@ impl Plan {
 fn certificates(pem: &[u8], whose: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
-        Ok(read) if read.is_empty() => Err(fault::tls(format!("{whose}: no certificate is in there (PEM)"))),
+        Ok(read) if read.is_empty() => {
+            Err(fault::setup(format!("{whose}: no certificate is in there (PEM)")))
+        }
         Ok(read) => Ok(read),
-        Err(error) => Err(fault::tls(format!("{whose}: {error}"))),
+        Err(error) => Err(fault::setup(format!("{whose}: {error}"))),
     }
 }
 
 fn unusable(error: impl fmt::Display) -> Error {
-    fault::tls(format!("TLS cannot be set up: {error}"))
+    fault::setup(error.to_string())
 }
 
 /// The provider of cryptography; aws-lc-rs goes first.

@@ -16,6 +16,8 @@ pub(in crate::transport) enum Fault {
     Alert(TlsAlert),
     /// The peer broke the protocol, and was sent an alert.
     Broken(Rustls),
+    /// The peer went on and on after the end of its TLS.
+    Endless,
 }
 
 impl Fault {
@@ -30,6 +32,7 @@ impl Fault {
     pub(in crate::transport) fn end(&self) -> TransportEnd {
         match self {
             Self::Alert(alert) => TransportEnd::Alert(*alert),
+            Self::Endless => TransportEnd::Broken("too many bytes after its end"),
             Self::Broken(error) => TransportEnd::Broken(match error {
                 Rustls::DecryptError => "a record that does not decrypt",
                 Rustls::PeerSentOversizedRecord => "a record larger than allowed",
@@ -53,6 +56,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Alert(alert) => write!(f, "the peer sent the TLS alert {alert}"),
             Self::Broken(error) => write!(f, "the peer broke TLS: {error}"),
+            Self::Endless => f.write_str("the peer broke TLS: too many bytes after its end"),
         }
     }
 }
@@ -66,7 +70,7 @@ pub(super) fn handshake(error: Rustls, host: &str, first: &[u8]) -> Error {
         Rustls::AlertReceived(alert) => {
             tls(format!("the peer refused it with the alert {}", TlsAlert(alert.into())))
         }
-        Rustls::InvalidMessage(_) if first.starts_with(b"HTTP/") => {
+        Rustls::InvalidMessage(_) if speaks_http(first) => {
             tls("the peer answered in plain HTTP: this port does not speak TLS")
         }
         // Of all the types of records there are four (RFC 8446 section 5.1).
@@ -75,6 +79,12 @@ pub(super) fn handshake(error: Rustls, host: &str, first: &[u8]) -> Error {
         }
         other => tls(other.to_string()),
     }
+}
+
+/// Whether this is how an HTTP response begins, as far as it is there.
+fn speaks_http(first: &[u8]) -> bool {
+    let begins = &b"HTTP/"[..first.len().min(5)];
+    !first.is_empty() && first.starts_with(begins)
 }
 
 /// The peer or the network ended in the middle of the handshake.
@@ -86,8 +96,13 @@ pub(super) fn ended(error: &io::Error) -> Error {
     }
 }
 
-pub(super) fn tls(what: impl Into<String>) -> Error {
+fn tls(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Tls).with(what.into())
+}
+
+/// TLS cannot be set up.
+pub(super) fn setup(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TlsSetup).with(what.into())
 }
 
 fn certificate(why: &CertificateError, host: &str) -> String {
@@ -112,6 +127,9 @@ fn certificate(why: &CertificateError, host: &str) -> String {
             "no authority that is trusted here has signed it (self-signed, or a private authority)".to_owned()
         }
         CertificateError::Revoked => "it was revoked".to_owned(),
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is the certificate of an authority (CA:TRUE), not of a server".to_owned()
+        }
         other => other.to_string(),
     }
 }

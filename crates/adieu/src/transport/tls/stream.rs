@@ -39,6 +39,8 @@ pub struct TlsStream {
     incoming: BytesMut,
     pace: Pace,
     ours: Ours,
+    /// Whether a writer waits for the layer below: then it is the one to hand over what waits.
+    writer: Writer,
     theirs: Theirs,
     /// Whether a fatal alert of ours took the place of close_notify.
     alerted: Alerted,
@@ -60,6 +62,13 @@ enum Ours {
     Ending,
     /// The layer below took it.
     Ended,
+}
+
+/// Who is called when the layer below takes more. It keeps one waker, so a reader beside a writer must not replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Waiting,
+    Away,
 }
 
 /// The peer's side.
@@ -110,6 +119,7 @@ impl TlsStream {
             incoming: BytesMut::new(),
             pace: Pace::Small,
             ours: Ours::Open,
+            writer: Writer::Away,
             theirs: Theirs::Open,
             alerted: Alerted::No,
             after_end: 0,
@@ -130,7 +140,7 @@ impl TlsStream {
     ) -> Poll<Result<(), HandshakeFailure>> {
         while self.tls.is_handshaking() {
             // A peer that takes nothing more may have said why: that is read before the failure is told.
-            let refused = match self.poll_push(cx) {
+            let refused = match self.poll_push_and_flush(cx) {
                 Poll::Ready(Err(error)) => Some(error),
                 _ => None,
             };
@@ -151,8 +161,7 @@ impl TlsStream {
                 self.theirs = Theirs::Notified;
             }
         }
-        ready!(self.poll_push(cx)).map_err(HandshakeFailure::Io)?;
-        ready!(Pin::new(&mut *self.io).poll_flush(cx)).map_err(HandshakeFailure::Io)?;
+        ready!(self.poll_push_and_flush(cx)).map_err(HandshakeFailure::Io)?;
         self.session = session_of(&self.tls);
         Poll::Ready(Ok(()))
     }
@@ -160,7 +169,7 @@ impl TlsStream {
     /// After a failure of the handshake: the alert that rustls has for it, our end, then the peer's.
     pub(super) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.ours != Ours::Ended {
-            ready!(self.poll_push(cx))?;
+            ready!(self.poll_push_and_flush(cx))?;
             ready!(Pin::new(&mut *self.io).poll_shutdown(cx))?;
             self.ours = Ours::Ended;
         }
@@ -184,6 +193,27 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
+    /// The same, and whatever that layer holds back.
+    fn poll_push_and_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_push(cx))?;
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    /// The same, for a reader: an alert, or an answer to the peer. A writer that waits hands it over with its own, and a
+    /// failure is told to the next.
+    fn push_for_reader(&mut self, cx: &mut Context<'_>) {
+        if self.tls.wants_write() && self.writer == Writer::Away {
+            let _ = self.poll_push_and_flush(cx);
+        }
+    }
+
+    /// The same, for a writer.
+    fn push_for_writer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let pushed = self.poll_push(cx);
+        self.writer = if pushed.is_pending() { Writer::Waiting } else { Writer::Away };
+        pushed
+    }
+
     /// The same for records that were just made of `plain` bytes.
     fn push_first(&mut self, cx: &mut Context<'_>, plain: usize) -> io::Result<()> {
         let below = Below { io: &mut *self.io, cx };
@@ -192,12 +222,15 @@ impl TlsStream {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(bytes) => {
                 self.records.took(bytes);
-                match self.poll_push(cx) {
+                match self.push_for_writer(cx) {
                     Poll::Ready(pushed) => pushed,
                     Poll::Pending => Ok(()),
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.writer = Writer::Waiting;
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -218,6 +251,7 @@ impl TlsStream {
 
     /// Takes more from below and decrypts it.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.push_for_reader(cx);
         if self.incoming.is_empty() && self.pace == Pace::Large {
             self.incoming.reserve(LARGE_READ);
             match poll_read_buf(Pin::new(&mut *self.io), cx, &mut self.incoming) {
@@ -269,17 +303,13 @@ impl TlsStream {
             Ok(_) => {}
             Err(error) => {
                 let fault = Fault::of(error);
-                if matches!(fault, Fault::Broken(_)) {
+                if matches!(fault, Fault::Broken(_)) && self.ours == Ours::Open {
                     self.alerted = Alerted::Yes;
                 }
                 self.theirs = Theirs::Faulty(fault);
             }
         }
-        if self.tls.wants_write() {
-            // An alert, or an answer to the peer. What does not fit now goes with the next write or flush, and a
-            // failure is told there.
-            let _ = self.poll_push(cx);
-        }
+        self.push_for_reader(cx);
     }
 
     /// Has rustls look at what was read. In debug builds it asserts that no alert follows our close_notify, and a peer
@@ -306,7 +336,7 @@ impl TlsStream {
             }
             self.after_end += bytes;
             if self.after_end > MOST_AFTER_END {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                return Poll::Ready(Err(Fault::Endless.into_io()));
             }
         }
     }
@@ -388,7 +418,7 @@ impl AsyncWrite for TlsStream {
         {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        ready!(self.poll_push(cx))?;
+        ready!(self.push_for_writer(cx))?;
         let taken = match slices {
             [only] => self.tls.writer().write(only)?,
             several => self.tls.writer().write_vectored(several)?,
@@ -404,7 +434,7 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_push(cx))?;
+        ready!(self.push_for_writer(cx))?;
         Pin::new(&mut *self.io).poll_flush(cx)
     }
 
@@ -415,7 +445,8 @@ impl AsyncWrite for TlsStream {
                 self.tls.send_close_notify();
             }
         }
-        ready!(self.poll_push(cx))?;
+        ready!(self.push_for_writer(cx))?;
+        ready!(Pin::new(&mut *self.io).poll_flush(cx))?;
         self.ours = Ours::Ended;
         Pin::new(&mut *self.io).poll_shutdown(cx)
     }
@@ -480,11 +511,12 @@ impl Transport for TlsStream {
     }
 
     fn wire_taken(&self) -> Option<u64> {
-        Some(self.records.taken())
+        // Of several layers the lowest tells what the wire takes.
+        self.io.wire_taken().or(Some(self.records.taken()))
     }
 
     fn wire_end(&self, bytes: u64) -> Option<u64> {
-        self.records.end_of(bytes)
+        self.io.wire_end(self.records.end_of(bytes)?)
     }
 }
 
