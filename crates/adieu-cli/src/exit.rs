@@ -30,6 +30,8 @@ impl Exit {
     pub(crate) const WRITE: Self = Self(23);
     /// A deadline passed.
     pub(crate) const TIMEOUT: Self = Self(28);
+    /// The TLS handshake failed.
+    pub(crate) const TLS: Self = Self(35);
     /// Too many redirects.
     pub(crate) const REDIRECTS: Self = Self(47);
     /// The peer ended without a byte of a response.
@@ -38,6 +40,12 @@ impl Exit {
     pub(crate) const SEND: Self = Self(55);
     /// Receiving failed.
     pub(crate) const RECEIVE: Self = Self(56);
+    /// The client's certificate or its key cannot be used.
+    pub(crate) const CLIENT_CERTIFICATE: Self = Self(58);
+    /// The peer's certificate is not accepted.
+    pub(crate) const CERTIFICATE: Self = Self(60);
+    /// The file of trusted authorities cannot be used.
+    pub(crate) const AUTHORITIES: Self = Self(77);
     /// Ctrl-C.
     pub(crate) const INTERRUPTED: Self = Self(130);
 }

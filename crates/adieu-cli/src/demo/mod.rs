@@ -3,6 +3,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `scene` | the scenes: what happens, and how each must end |
+//! | `tls` | those over TLS, and both sides of it |
 //! | `origin` | what the peer does in each |
 //! | `play` | what our side does in each |
 //! | `timeline` | what both did, in order of time |
@@ -13,6 +14,7 @@ mod play;
 mod scene;
 mod table;
 mod timeline;
+mod tls;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -24,8 +26,9 @@ use anstyle::Style;
 use tokio::task::JoinSet;
 
 use self::play::Us;
-use self::scene::{SCENES, Scene};
+use self::scene::{PLAIN, Scene};
 use self::timeline::Diary;
+use self::tls::{OVER_TLS, Tls};
 use crate::exit::Exit;
 
 /// How a scene went.
@@ -60,15 +63,18 @@ fn show(out: &mut impl Write) -> io::Result<Exit> {
         "{BOLD}adieu demo{BOLD:#}: every way to end an HTTP/1.1 connection, seen from both sides\n"
     )?;
     writeln!(out, "{INTRO}")?;
+    let tls = Tls::new().map_err(|trouble| io::Error::other(trouble.to_string()))?;
+    let plain = PLAIN.iter().map(|scene| (scene, None));
+    let over_tls = OVER_TLS.iter().map(|scene| (scene, Some(&tls)));
     let mut outcomes = Vec::new();
-    for (number, scene) in SCENES.iter().enumerate() {
+    for (number, (scene, tls)) in plain.chain(over_tls).enumerate() {
         writeln!(out, "\n{BOLD}{:>2}. {}{BOLD:#}", number + 1, scene.name)?;
         for line in timeline::wrapped(scene.story, " ", WIDTH - 4) {
             writeln!(out, "    {line}")?;
         }
         writeln!(out)?;
         let diary = Diary::begin();
-        let outcome = runtime.block_on(play_scene(scene, &diary));
+        let outcome = runtime.block_on(play_scene(scene, tls, &diary));
         diary.print(out)?;
         match &outcome {
             Ok(outcome) => print_report(out, outcome)?,
@@ -80,9 +86,13 @@ fn show(out: &mut impl Write) -> io::Result<Exit> {
     table::print(out, &outcomes)
 }
 
-async fn play_scene(scene: &Scene, diary: &Diary) -> Result<Outcome, Trouble> {
-    let peer = Peer::tcp(origin::script(scene.act))?;
-    let us = Us::connect(&peer, diary.clone()).await?;
+async fn play_scene(scene: &Scene, tls: Option<&Tls>, diary: &Diary) -> Result<Outcome, Trouble> {
+    let mut peer = Peer::builder().script(origin::script(scene.act));
+    if let Some(tls) = tls {
+        peer = peer.tls(tls.server());
+    }
+    let peer = peer.tcp()?;
+    let us = Us::connect(&peer, tls, diary.clone()).await?;
     // The peer counts from its accept; a mark in its log, made right now, tells how that fits our time.
     peer.wait_async(0, Until::Accepted).await?;
     diary.match_clocks(&peer);
@@ -151,6 +161,8 @@ milliseconds since the scene began.
 
   FIN  an end in order: \"I have nothing more to say.\"  The other side may go on.
   RST  an end by force: what was under way is lost, and never looks complete.
+  CN   close_notify, the end in order of TLS. A FIN can come from anybody on the way, a close_notify
+       only from the peer.
 
 Under each scene stands the close report that adieu gives for every connection: why it ended, how,
 what each side said, and what was done on it. A table at the end sums up and checks every end.";

@@ -11,7 +11,8 @@ use super::scene::Act;
 pub(super) fn script(act: Act) -> Script {
     let slowly = Script::new().read_head().send(FIRST_PART);
     match act {
-        Act::Idle(_) | Act::Dropped => polite(),
+        Act::Idle(CloseKind::Abort) | Act::Dropped => polite(),
+        Act::Idle(_) => polite().read_to_end().goodbye(),
         Act::Busy(CloseKind::Graceful) => slowly.pause(PAUSE).send(SECOND_PART).pause(PAUSE).send(LAST_PART),
         Act::Busy(CloseKind::Half) => {
             slowly.expect_fin(LONG).pause(PAUSE).send(SECOND_PART).pause(PAUSE).send(LAST_PART)
@@ -32,6 +33,11 @@ pub(super) fn script(act: Act) -> Script {
             .send("the last line\n")
             .fin(),
         Act::CutUpload => Script::new().count_only().read_head().read_to_end(),
+        Act::BareFin => polite().expect_fin(LONG).fin(),
+        Act::CutOff => {
+            Script::new().read_head().send("HTTP/1.1 200 OK\r\n\r\nthe first line\n").pause(PAUSE).fin()
+        }
+        Act::EndsInside => slowly.pause(PAUSE).goodbye(),
         Act::HalfRefused => Script::new().read_head().read_to_end().close(),
     }
 }

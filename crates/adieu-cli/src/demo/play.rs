@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adieu::conn::Connection;
-use adieu::conn::http1::{SendRequest, handshake};
-use adieu::{Body, Bytes, CloseKind, CloseMode, CloseReport, State};
+use adieu::conn::http1::{SendRequest, handshake, handshake_on};
+use adieu::{Body, Bytes, CloseKind, CloseMode, CloseReport, Error, State};
 use adieu_testkit::peer::Peer;
 use http::{Request, Response};
 use http_body::Frame;
@@ -19,6 +19,7 @@ use tokio::time::{Sleep, sleep};
 use super::Trouble;
 use super::scene::Act;
 use super::timeline::Diary;
+use super::tls::Tls;
 
 /// Our end of the connection.
 pub(super) struct Us {
@@ -29,11 +30,22 @@ pub(super) struct Us {
 }
 
 impl Us {
-    pub(super) async fn connect(peer: &Peer, diary: Diary) -> Result<Self, Trouble> {
+    /// Over TLS, if there is any.
+    pub(super) async fn connect(peer: &Peer, tls: Option<&Tls>, diary: Diary) -> Result<Self, Trouble> {
         let socket = TcpStream::connect(peer.address()).await?;
         socket.set_nodelay(true)?;
-        let (sender, connection) = handshake(socket).await?;
-        diary.ours("connected");
+        let (sender, connection) = match tls {
+            None => {
+                diary.ours("connected");
+                handshake(socket).await?
+            }
+            Some(tls) => {
+                diary.ours("connected; TLS handshake");
+                let stream = tls.connect(socket).await?;
+                diary.ours(stream.session());
+                handshake_on(stream).await?
+            }
+        };
         Ok(Self { sender, connection, diary, url: peer.url("/") })
     }
 
@@ -61,13 +73,23 @@ impl Us {
             Act::Silent => {
                 self.exchange().await?;
                 sleep(MOMENT).await;
-                Ok(self.close(CloseMode::graceful().linger(Duration::from_millis(300))).await)
+                Ok(self.close(CloseMode::graceful().linger(SILENCE)).await)
             }
             Act::Busy(kind) => self.close_while_busy(mode(kind)).await,
             Act::Overdue => {
                 self.close_while_busy(CloseMode::graceful().drain(Duration::from_millis(150))).await
             }
-            Act::PeerResets | Act::PeerEndsIdle | Act::PeerAsksClose | Act::UntilClose => {
+            Act::BareFin => {
+                self.exchange().await?;
+                sleep(MOMENT).await;
+                Ok(self.close(CloseMode::graceful()).await)
+            }
+            Act::PeerResets
+            | Act::PeerEndsIdle
+            | Act::PeerAsksClose
+            | Act::UntilClose
+            | Act::CutOff
+            | Act::EndsInside => {
                 self.exchange().await?;
                 Ok(self.connection.closed().await)
             }
@@ -120,8 +142,15 @@ impl Us {
     async fn read(&self, body: Body) {
         match body.collect().await {
             Ok(body) => self.diary.ours(format_args!("body complete, {} bytes", body.to_bytes().len())),
-            Err(error) => self.diary.ours(format_args!("failed: {error}")),
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// There is only one connection, and its number is in the report.
+    fn failed(&self, error: &Error) {
+        let error = error.to_string();
+        let what = error.rsplit_once(" (connection ").map_or(&*error, |(what, _)| what);
+        self.diary.ours(format_args!("failed: {what}"));
     }
 
     async fn close(&self, mode: CloseMode) -> CloseReport {
@@ -160,7 +189,7 @@ impl Us {
         let answer = async {
             match response.await {
                 Ok(response) => drop(self.answered(response)),
-                Err(error) => self.diary.ours(format_args!("failed: {error}")),
+                Err(error) => self.failed(&error),
             }
         };
         let (report, ()) = tokio::join!(close, answer);
@@ -200,4 +229,6 @@ impl http_body::Body for Endless {
 
 /// Long enough to tell two steps apart.
 const MOMENT: Duration = Duration::from_millis(20);
+/// How long we wait for a peer that never ends.
+const SILENCE: Duration = Duration::from_millis(150);
 const PIECE_PAUSE: Duration = Duration::from_millis(10);

@@ -1,6 +1,6 @@
 //! The scenes: what happens in each, and how it must end.
 
-use adieu::{CloseKind, CloseReport, Ended, Signals};
+use adieu::{CloseKind, CloseReport, Ended, Signal, Signals};
 use adieu_testkit::peer::Seen;
 
 /// One scene.
@@ -40,19 +40,25 @@ pub(super) enum Act {
     Dropped,
     /// A graceful close, and an abort before it is done.
     Escalated,
+    /// A graceful close; the peer ends with FIN alone.
+    BareFin,
+    /// FIN alone after a body without a length.
+    CutOff,
+    /// close_notify in the middle of a body with a length.
+    EndsInside,
 }
 
 /// How a scene must end.
 pub(super) struct Expected {
     /// The code of the reason.
-    reason: &'static str,
-    ended: Ended,
+    pub(super) reason: &'static str,
+    pub(super) ended: Ended,
     /// As the report prints them.
-    sent: &'static str,
-    received: &'static str,
-    peer_saw: &'static str,
+    pub(super) sent: &'static str,
+    pub(super) received: &'static str,
+    pub(super) peer_saw: &'static str,
     /// Exchanges that ended well, and those that failed.
-    exchanges: (u64, u64),
+    pub(super) exchanges: (u64, u64),
 }
 
 impl Expected {
@@ -64,7 +70,7 @@ impl Expected {
             ("ended", self.ended.to_string(), report.ended.to_string()),
             ("we sent", self.sent.to_owned(), words(report.sent)),
             ("we received", self.received.to_owned(), words(report.received)),
-            ("the peer saw", self.peer_saw.to_owned(), peer_saw(seen).to_owned()),
+            ("the peer saw", self.peer_saw.to_owned(), peer_saw(seen)),
             (
                 "exchanges done and failed",
                 format!("{:?}", self.exchanges),
@@ -78,23 +84,24 @@ impl Expected {
     }
 }
 
-/// How our end looked to the peer.
-pub(super) fn peer_saw(seen: &Seen) -> &'static str {
-    match (seen.saw_fin(), seen.saw_reset()) {
-        (true, true) => "FIN+RST",
-        (true, false) => "FIN",
-        (false, true) => "RST",
-        (false, false) => "nothing",
-    }
+/// How our end looked to the peer, in the words of a report.
+pub(super) fn peer_saw(seen: &Seen) -> String {
+    let saw = [
+        (seen.saw_close_notify(), Signal::CloseNotify),
+        (seen.saw_fin(), Signal::Fin),
+        (seen.saw_reset(), Signal::Rst),
+    ];
+    let saw: Signals = saw.into_iter().filter(|(saw, _)| *saw).map(|(_, signal)| signal).collect();
+    saw.to_string()
 }
 
 /// Both sides said FIN.
-const fn clean(reason: &'static str) -> Expected {
+pub(super) const fn clean(reason: &'static str) -> Expected {
     Expected { reason, ended: Ended::Clean, sent: "FIN", received: "FIN", peer_saw: "FIN", exchanges: (1, 0) }
 }
 
 /// We reset.
-const fn reset(reason: &'static str) -> Expected {
+pub(super) const fn reset(reason: &'static str) -> Expected {
     Expected {
         reason,
         ended: Ended::Aborted,
@@ -105,8 +112,8 @@ const fn reset(reason: &'static str) -> Expected {
     }
 }
 
-/// All scenes, in the order in which they are played.
-pub(super) const SCENES: [Scene; 18] = [
+/// The scenes in plain text, in the order in which they are played.
+pub(super) const PLAIN: [Scene; 18] = [
     Scene {
         name: "graceful, idle",
         mode: "graceful",
@@ -173,7 +180,7 @@ pub(super) const SCENES: [Scene; 18] = [
     Scene {
         name: "a silent peer",
         mode: "graceful",
-        story: "The peer never ends its side. We wait for it, 300 ms here, and then we leave: no connection lives for ever.",
+        story: "The peer never ends its side. We wait for it, 150 ms here, and then we leave: no connection lives for ever.",
         act: Act::Silent,
         expected: Expected { ended: Ended::PeerSilent, received: "nothing", ..clean("user_graceful") },
     },

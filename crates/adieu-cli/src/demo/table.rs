@@ -23,9 +23,9 @@ pub(super) fn print(
                 scene.mode.to_owned(),
                 report.ended.to_string(),
                 report.reason.code().to_owned(),
-                report.sent.to_string(),
-                report.received.to_string(),
-                peer_saw(seen).to_owned(),
+                short(&report.sent.to_string()),
+                short(&report.received.to_string()),
+                short(&peer_saw(seen)),
                 format!("{:.0} ms", clock::millis(report.age)),
             ],
             Err(_) => [scene.name, scene.mode, "not played", "", "", "", "", ""].map(str::to_owned),
@@ -40,7 +40,7 @@ pub(super) fn print(
         writeln!(out, " {style}{mark}{style:#} {}", row(&cells))?;
     }
     if otherwise == 0 {
-        writeln!(out, "\nAll {} ended as told. Now yours: adieu fetch -v http://...", outcomes.len())?;
+        writeln!(out, "\nAll {} ended as told. Now yours: adieu fetch -v https://...", outcomes.len())?;
         return Ok(Exit::OK);
     }
     writeln!(out, "\n{BAD}{otherwise} of {} ended otherwise than told:{BAD:#}", outcomes.len())?;
@@ -55,6 +55,11 @@ pub(super) fn print(
         }
     }
     Ok(Exit::OTHERWISE)
+}
+
+/// A column is eight wide; the introduction tells what CN is.
+fn short(signals: &str) -> String {
+    signals.replace("close_notify", "CN")
 }
 
 fn row([scenario, mode, ended, reason, sent, received, peer_saw, time]: &[String; 8]) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, ValueEnum};
 
 use super::later::LaterArgs;
+use super::tls::TlsArgs;
 
 /// What stands on the command line; `Plan` is what follows from it.
 #[derive(Args)]
@@ -70,12 +71,15 @@ pub(crate) struct FetchArgs {
     /// Connects to a Unix socket instead
     #[arg(long = "unix-socket", value_name = "PATH", help_heading = CONNECTING)]
     pub(super) unix_socket: Option<PathBuf>,
-    /// For resolving and connecting [default: 15 s and 10 s]
+    /// For resolving, connecting and TLS together [default: 15 s, 10 s and 10 s]
     #[arg(long = "connect-timeout", value_name = "S", value_parser = seconds, help_heading = CONNECTING)]
     pub(super) connect_timeout: Option<Duration>,
     /// For each URL from beginning to end [default: none]
     #[arg(short = 'm', long = "max-time", value_name = "S", value_parser = seconds, help_heading = CONNECTING)]
     pub(super) max_time: Option<Duration>,
+
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
 
     /// Fetches the list of URLs N times
     #[arg(long = "repeat", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = QUEUE)]
@@ -106,7 +110,7 @@ pub(crate) struct FetchArgs {
     /// Error messages also with -s
     #[arg(short = 'S', long = "show-error", help_heading = TELLING)]
     pub(super) show_error: bool,
-    /// Tells every step: connecting, heads, each state of a connection, its close report
+    /// Tells every step: connecting, TLS, heads, each state of a connection, who said goodbye, its close report
     #[arg(short = 'v', long = "verbose", help_heading = TELLING)]
     pub(super) verbose: bool,
 
@@ -190,27 +194,33 @@ Connections:
   replaced. At the end each is closed as --close says and awaited; --report tells how each one ended, also those
   that ended by themselves.
 
-  --close graceful  say goodbye (FIN), wait for the peer's within --linger
-  --close half      end our side (FIN) while the last exchange of each connection is still in flight: its request
-                    is finished, FIN is sent, the response is read. Servers may take that for a cancellation
+  --close graceful  say goodbye (FIN; over TLS close_notify, then FIN), wait for the peer's within --linger
+  --close half      end our side while the last exchange of each connection is still in flight: its request is
+                    finished, our goodbye is sent, the response is read. Servers may take that for a cancellation;
+                    on TLS 1.2, which has no half-close, as graceful
   --close now       as graceful: at the end nothing is in flight. Ctrl-C closes like this at any time
   --close abort     reset (RST), say nothing
 
   A URL that is cut short (-m, --fail, a broken pipe) is closed as now by itself: an unread rest closes the
   connection, and a request that was cut short resets it.
 
-Report lines:
-  {\"type\":\"request\",n,method,url,ok,status,error,fate,connection,reused,replays,ms}   each redirect is a line
-  {\"type\":\"connection\",id,origin,protocol,reason,began_by,ended,sent,received,...}    as each one ends
+TLS:
+  https offers TLS 1.3 and 1.2, and http/1.1 by ALPN; sessions are resumed from one connection to the next. A
+  certificate must be vouched for by the platform's authorities, or by those of --cacert alone. A response without
+  a length that ends without close_notify may have been cut off by anybody: code 18.
+
+Report lines, one a request (a redirect is one of its own) and one a connection, as each ends:
+  {\"type\":\"request\",n,method,url,ok,status,error,fate,connection,reused,replays,ms}
+  {\"type\":\"connection\",id,origin,protocol,tls,reason,began_by,ended,sent,received,layers,...}
 
 Exit codes (several URLs: the last failure):
-   2 usage, or a file that cannot be opened    23 the response cannot be written    55 sending failed
-   3 URL that cannot be fetched                28 timeout                           56 receiving failed
-   6 host name without an address              47 too many redirects               130 Ctrl-C
-   7 no connection                             52 not a byte of a response
-   8 bad response head
-  18 partial body
+   2 usage, or a file that cannot be opened    23 the response cannot be written    56 receiving failed
+   3 URL that cannot be fetched                28 timeout                           58 --cert or --key not usable
+   6 host name without an address              35 TLS handshake failed              60 certificate not accepted
+   7 no connection                             47 too many redirects                77 --cacert not usable
+   8 bad response head                         52 not a byte of a response         130 Ctrl-C
+  18 partial body                              55 sending failed
   22 --fail, and a status of 400 or more
 
-Known, but not there yet: https, -k, --cacert, --cert, --key, -x, --compressed, --http2,
-  --http2-prior-knowledge, --trace, --replay other than never, --parallel above 1.";
+Known, but not there yet: -x, --compressed, --http2, --http2-prior-knowledge, --trace,
+  --replay other than never, --parallel above 1.";

@@ -77,12 +77,13 @@ fn exit_of(error: &Error) -> Exit {
         ErrorKind::BadResponse => Exit::BAD_RESPONSE,
         ErrorKind::TooLarge if !in_body => Exit::BAD_RESPONSE,
         ErrorKind::Timeout(_) => Exit::TIMEOUT,
-        ErrorKind::Reset | ErrorKind::Network if sending => Exit::SEND,
+        ErrorKind::Reset | ErrorKind::Network | ErrorKind::Tls if sending => Exit::SEND,
         ErrorKind::IncompleteHead
         | ErrorKind::BadBody
         | ErrorKind::TooLarge
         | ErrorKind::Reset
-        | ErrorKind::Network => Exit::RECEIVE,
+        | ErrorKind::Network
+        | ErrorKind::Tls => Exit::RECEIVE,
         _ => Exit::SEND,
     }
 }

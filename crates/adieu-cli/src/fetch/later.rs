@@ -7,14 +7,6 @@ use clap::Args;
 /// The flags that do not exist yet.
 #[derive(Args)]
 pub(super) struct LaterArgs {
-    #[arg(short = 'k', long, hide = true)]
-    insecure: bool,
-    #[arg(long, hide = true)]
-    cacert: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    cert: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    key: Option<PathBuf>,
     #[arg(short = 'x', long, hide = true)]
     proxy: Option<String>,
     #[arg(long, hide = true)]
@@ -33,10 +25,6 @@ impl LaterArgs {
     /// The first of them that was given.
     pub(super) fn given(&self) -> Option<String> {
         let flags = [
-            (self.insecure, "-k"),
-            (self.cacert.is_some(), "--cacert"),
-            (self.cert.is_some(), "--cert"),
-            (self.key.is_some(), "--key"),
             (self.proxy.is_some(), "-x"),
             (self.compressed, "--compressed"),
             (self.http2, "--http2"),

@@ -6,11 +6,11 @@
 //! | `plan` | the flags checked: what is to be done |
 //! | `target`, `redirect` | URLs, and where a response sends us next |
 //! | `draft`, `upload` | requests and their bodies |
-//! | `route` | from a name to a socket |
+//! | `route`, `tls` | from a name to a socket, and TLS on top |
 //! | `origins` | the connections: one an origin, kept, replaced, closed, told |
 //! | `transfer` | the queue, one request after the other |
 //! | `output`, `progress` | where bodies go |
-//! | `voice`, `report`, `failure` | what is told: standard error, JSON lines, exit codes |
+//! | `voice`, `story`, `report`, `failure` | what is told: standard error, JSON lines, exit codes |
 //! | `interrupt` | Ctrl-C |
 
 pub(crate) mod args;
@@ -25,7 +25,9 @@ mod progress;
 mod redirect;
 mod report;
 mod route;
+mod story;
 mod target;
+mod tls;
 mod transfer;
 mod upload;
 mod voice;

@@ -5,22 +5,28 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use adieu::conn::http1::{Builder, SendRequest};
 use adieu::conn::{Connection, Watch};
-use adieu::{CloseKind, CloseMode, CloseReport, ConnectionId, State, Use};
+use adieu::{CloseKind, CloseMode, CloseReport, State, Use};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::failure::{Failure, Tell};
+use super::plan::Plan;
 use super::report::Report;
 use super::route::{Route, Socket};
+use super::story::Story;
 use super::target::Target;
-use super::voice::Voice;
+use super::tls::Tls;
+use super::voice::{Opening, Voice};
 use crate::exit::Exit;
 
 /// The connections of a run.
 pub(super) struct Origins<'p> {
     route: &'p Route,
+    tls: &'p Tls,
     close: CloseMode,
     builder: Builder,
     voice: Arc<Voice>,
@@ -38,6 +44,7 @@ pub(super) struct Origins<'p> {
 pub(super) struct Hold {
     pub(super) sender: SendRequest,
     pub(super) connection: Connection,
+    pub(super) story: Arc<Story>,
     pub(super) used: Use,
 }
 
@@ -49,12 +56,14 @@ enum Doors {
 }
 
 impl<'p> Origins<'p> {
-    pub(super) fn new(route: &'p Route, close: CloseMode, voice: Arc<Voice>, report: Arc<Report>) -> Self {
+    pub(super) fn new(plan: &'p Plan, voice: Arc<Voice>, report: Arc<Report>) -> Self {
+        let close = plan.close;
         let interim = voice.clone();
         let builder =
             Builder::new().linger(close.linger_limit()).on_interim(move |head| interim.response(head));
         Self {
-            route,
+            route: &plan.route,
+            tls: &plan.tls,
             close,
             builder,
             voice,
@@ -67,7 +76,7 @@ impl<'p> Origins<'p> {
     }
 
     /// The kept connection of this origin, or a new one.
-    pub(super) async fn check_out(&self, target: &Target) -> Result<Hold, Failure> {
+    pub(super) async fn check_out(&self, target: &Target, opening: &Opening) -> Result<Hold, Failure> {
         let kept = self.kept.borrow_mut().remove(&target.origin());
         if let Some(mut hold) = kept {
             match hold.sender.ready().await {
@@ -75,7 +84,7 @@ impl<'p> Origins<'p> {
                 Err(error) => self.voice.step(error),
             }
         }
-        self.open(target).await
+        self.open(target, opening).await
     }
 
     /// Keeps a connection for the next request; whether it can take one is seen then.
@@ -83,32 +92,51 @@ impl<'p> Origins<'p> {
         self.kept.borrow_mut().insert(target.origin(), hold);
     }
 
-    async fn open(&self, target: &Target) -> Result<Hold, Failure> {
+    async fn open(&self, target: &Target, opening: &Opening) -> Result<Hold, Failure> {
         if self.doors.get() == Doors::Shut {
             return Err(Failure { tell: Tell::No, ..Failure::before(Exit::INTERRUPTED, "interrupted") });
         }
         let origin = target.origin();
-        let socket = self.route.dial(target, &self.voice).await?;
+        let until = self.route.until();
         let builder = self.builder.clone().origin(&origin);
-        let opened = match socket {
-            Socket::Tcp(socket) => builder.handshake(socket).await,
+        let (sender, connection) = match self.route.dial(target, until, opening).await? {
+            Socket::Tcp(socket) => self.speak(&builder, target, socket, until, opening).await?,
             #[cfg(unix)]
-            Socket::Unix(socket) => builder.handshake(socket).await,
+            Socket::Unix(socket) => self.speak(&builder, target, socket, until, opening).await?,
         };
-        let (sender, connection) = opened.map_err(|error| Failure::of(&error))?;
         self.voice.connection(connection.id(), format_args!("connected to {origin}"));
+        let story = Arc::new(Story::new(&connection, self.voice.clone()));
         let watch = self.voice.tells_steps().then(|| connection.watch());
-        let closed = connection.closed();
-        let (voice, report) = (self.voice.clone(), self.report.clone());
         let mut witnesses = self.witnesses.borrow_mut();
-        witnesses.spawn(witness(connection.id(), watch, closed, voice, report));
+        witnesses.spawn(witness(watch, connection.closed(), story.clone(), self.report.clone()));
         while let Some(done) = witnesses.try_join_next() {
             told(done)?;
         }
         let mut handles = self.handles.borrow_mut();
         handles.retain(|connection| connection.report().is_none());
         handles.push(connection.clone());
-        Ok(Hold { sender, connection, used: Use::Fresh })
+        Ok(Hold { sender, connection, story, used: Use::Fresh })
+    }
+
+    /// HTTP over `socket`, or over TLS over it.
+    async fn speak<T>(
+        &self,
+        builder: &Builder,
+        target: &Target,
+        socket: T,
+        until: Option<Instant>,
+        opening: &Opening,
+    ) -> Result<(SendRequest, Connection), Failure>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let opened = if target.is_tls() {
+            let stream = self.tls.shake_hands(target, socket, until, opening).await?;
+            builder.handshake_on(stream).await
+        } else {
+            builder.handshake(socket).await
+        };
+        opened.map_err(|error| Failure::of(&error))
     }
 
     /// With `--close half`, ends our side of a connection whose last exchange is in flight.
@@ -142,10 +170,9 @@ impl<'p> Origins<'p> {
 
 /// Tells each state of a connection as it comes, and its report.
 async fn witness(
-    id: ConnectionId,
     mut watch: Option<Watch>,
     closed: impl Future<Output = CloseReport>,
-    voice: Arc<Voice>,
+    story: Arc<Story>,
     report: Arc<Report>,
 ) -> Result<(), Failure> {
     let mut closed = pin!(closed);
@@ -153,15 +180,16 @@ async fn witness(
         let Some(states) = &mut watch else { break closed.await };
         tokio::select! {
             biased;
-            state = states.changed() => match state {
-                // Nothing comes after it but the report.
-                State::Closed => watch = None,
-                state => voice.connection(id, state),
-            },
+            state = states.changed() => {
+                story.catch_up();
+                if state == State::Closed {
+                    watch = None;
+                }
+            }
             ended = &mut closed => break ended,
         }
     };
-    voice.closed(&ended);
+    story.ends(&ended);
     report.connection(&ended)
 }
 

@@ -16,6 +16,7 @@ use super::progress::Bars;
 use super::redirect::Follow;
 use super::route::{Family, Override, Route};
 use super::target::Target;
+use super::tls::{Limits, Tls};
 use super::upload::Source;
 use super::voice::{Voice, Volume};
 use crate::exit::Exit;
@@ -27,6 +28,7 @@ pub(super) struct Plan {
     pub(super) pause: Option<Pause>,
     pub(super) draft: Draft,
     pub(super) route: Route,
+    pub(super) tls: Tls,
     pub(super) follow: Follow,
     pub(super) heads: Heads,
     pub(super) errors: StatusErrors,
@@ -78,12 +80,15 @@ impl Plan {
     /// Checks everything that can be checked before the first connection.
     pub(super) fn new(args: &FetchArgs) -> Result<Self, Failure> {
         let quiet = args.silent || args.verbose;
+        let route = route(args)?;
+        let limits = if route.limit.is_some() { Limits::OfTheCaller } else { Limits::Default };
         Ok(Self {
             jobs: jobs(args),
             repeat: args.repeat,
             pause: args.pause,
             draft: draft(args)?,
-            route: route(args)?,
+            route,
+            tls: Tls::new(&args.tls, limits)?,
             follow: match u64::try_from(args.max_redirs) {
                 _ if !args.location => Follow::Never,
                 Ok(most) => Follow::UpTo(most),

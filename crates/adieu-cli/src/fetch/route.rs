@@ -1,5 +1,6 @@
 //! From a host name to an open socket.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::target::Target;
-use super::voice::Voice;
+use super::voice::Opening;
 use crate::clock;
 use crate::exit::Exit;
 
@@ -23,7 +24,7 @@ pub(super) struct Route {
     pub(super) family: Family,
     pub(super) overrides: Vec<Override>,
     pub(super) unix_socket: Option<PathBuf>,
-    /// For all of it; `None`: 15 s to resolve, 10 s to connect.
+    /// For all of it, TLS included; `None`: 15 s to resolve, 10 s to connect, 10 s for TLS.
     pub(super) limit: Option<Duration>,
 }
 
@@ -76,25 +77,37 @@ impl Family {
 }
 
 impl Route {
+    /// When everything that begins now must be done, if that is limited.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.limit.map(|limit| clock::now() + limit)
+    }
+
     /// Resolves and connects.
-    pub(super) async fn dial(&self, target: &Target, voice: &Voice) -> Result<Socket, Failure> {
-        let until = self.limit.map(|limit| clock::now() + limit);
+    pub(super) async fn dial(
+        &self,
+        target: &Target,
+        until: Option<Instant>,
+        opening: &Opening,
+    ) -> Result<Socket, Failure> {
         #[cfg(unix)]
         if let Some(path) = &self.unix_socket {
-            voice.step(format_args!("connecting to {}", path.display()));
+            opening.begins(format!("connecting to {}", path.display()));
+            let began = clock::now();
             let connected = within(left(until, CONNECT), UnixStream::connect(path)).await;
-            return connected.map(Socket::Unix).map_err(|error| no_connection(path.display(), &error));
+            let socket = connected.map_err(|error| no_connection(path.display(), &error))?;
+            tell_connected(path.display(), began, opening);
+            return Ok(Socket::Unix(socket));
         }
-        let addresses = self.addresses(target, left(until, RESOLVE), voice).await?;
+        let addresses = self.addresses(target, left(until, RESOLVE), opening).await?;
         let until = until.unwrap_or_else(|| clock::now() + CONNECT);
-        connect(&addresses, until, voice).await.map(Socket::Tcp)
+        connect(&addresses, until, opening).await.map(Socket::Tcp)
     }
 
     async fn addresses(
         &self,
         target: &Target,
         limit: Duration,
-        voice: &Voice,
+        opening: &Opening,
     ) -> Result<Vec<SocketAddr>, Failure> {
         let (host, port) = (target.host(), target.port());
         let overridden =
@@ -104,7 +117,7 @@ impl Route {
         } else if let Ok(ip) = host.parse() {
             vec![SocketAddr::new(ip, port)]
         } else {
-            voice.step(format_args!("resolving {host}"));
+            opening.begins(format!("resolving {host}"));
             match within(limit, tokio::net::lookup_host((&*host, port))).await {
                 Ok(found) => found.collect(),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -129,25 +142,33 @@ impl Route {
 }
 
 /// Tries one address after the other, each with its share of the time that is left.
-async fn connect(addresses: &[SocketAddr], until: Instant, voice: &Voice) -> Result<TcpStream, Failure> {
+async fn connect(addresses: &[SocketAddr], until: Instant, opening: &Opening) -> Result<TcpStream, Failure> {
     let mut failed = Failure::before(Exit::CONNECT, "no address to connect to");
     for (tried, address) in addresses.iter().enumerate() {
-        voice.step(format_args!("connecting to {address}"));
+        opening.begins(format!("connecting to {address}"));
+        let began = clock::now();
         let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let share = until.saturating_duration_since(clock::now()) / others;
         let connected = within(share, TcpStream::connect(address)).await;
         match connected.and_then(|socket| socket.set_nodelay(true).map(|()| socket)) {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => {
+                tell_connected(address, began, opening);
+                return Ok(socket);
+            }
             Err(error) => {
                 failed = no_connection(address, &error);
-                voice.step(&failed.what);
+                opening.tell(&failed.what);
             }
         }
     }
     Err(failed)
 }
 
-fn no_connection(whereto: impl std::fmt::Display, error: &io::Error) -> Failure {
+fn tell_connected(whereto: impl fmt::Display, began: Instant, opening: &Opening) {
+    opening.tell(format_args!("connected to {whereto} ({:.3} ms)", clock::millis(began.elapsed())));
+}
+
+fn no_connection(whereto: impl fmt::Display, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::TimedOut {
         return Failure::before(Exit::TIMEOUT, format!("timed out: connecting to {whereto}"));
     }

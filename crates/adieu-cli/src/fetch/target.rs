@@ -33,8 +33,7 @@ impl Target {
 
     fn check(mut url: Url) -> Result<Self, Failure> {
         match url.scheme() {
-            "http" => {}
-            "https" => return Err(Failure::before(Exit::URL, format!("https does not exist yet: {url}"))),
+            "http" | "https" => {}
             other => return Err(bad(url.as_str(), format_args!("{other} is not spoken here"))),
         }
         url.set_fragment(None);
@@ -76,6 +75,16 @@ impl Target {
 
     pub(super) fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or(80)
+    }
+
+    /// Whether it is `https`.
+    pub(super) fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// `example.com:443`, for people.
+    pub(super) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.url.host_str().unwrap_or_default(), self.port())
     }
 
     /// As the `Host` field has it.
@@ -121,7 +130,17 @@ mod tests {
         let target = Target::parse("localhost:8080/a b?c#d").unwrap();
         assert_eq!(target.to_string(), "http://localhost:8080/a%20b?c");
         assert_eq!((target.origin().as_str(), target.port()), ("http://localhost:8080", 8080));
-        assert_eq!(Target::parse("[::1]:81").unwrap().host(), "::1");
+        let v6 = Target::parse("[::1]:81").unwrap();
+        assert_eq!((&*v6.host(), v6.host_and_port().as_str()), ("::1", "[::1]:81"));
+    }
+
+    #[test]
+    fn https_has_its_own_port_which_no_host_field_names() {
+        let target = Target::parse("https://example.com:443/a").unwrap();
+        assert_eq!((target.port(), target.authority()), (443, "example.com"));
+        assert_eq!(target.host_and_port(), "example.com:443");
+        assert!(target.is_tls() && !target.join("http://example.com/a").unwrap().is_tls());
+        assert_ne!(target.join("http://example.com/a").unwrap().origin(), target.origin());
     }
 
     #[test]
@@ -134,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_fetched_is_code_3() {
-        for url in ["https://example.com", "ftp://example.com", "http://", "http://exa mple.com"] {
+        for url in ["https://", "ftp://example.com", "http://", "http://exa mple.com"] {
             assert_eq!(Target::parse(url).unwrap_err().exit, Exit::URL, "{url}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -21,7 +21,8 @@ use super::plan::{Heads, Job, Plan, StatusErrors};
 use super::progress::{Bars, Direction};
 use super::redirect::{Follow, Leg, Payload, Trust};
 use super::report::{Ended, Report};
-use super::voice::Voice;
+use super::story::Story;
+use super::voice::{Opening, Voice};
 use crate::clock;
 use crate::exit::Exit;
 
@@ -43,8 +44,8 @@ struct Place {
 }
 
 /// What is known of a request in flight, should it be cut short.
-#[derive(Default)]
 struct Notes {
+    opening: Opening,
     connection: RefCell<Option<(Connection, Use)>>,
     status: Cell<Option<StatusCode>>,
 }
@@ -52,10 +53,16 @@ struct Notes {
 /// Where a redirect leads, if this was one.
 type Next = Option<Result<Leg, Failure>>;
 
+impl Notes {
+    fn new(voice: Arc<Voice>) -> Self {
+        Self { opening: Opening::new(voice), connection: RefCell::default(), status: Cell::default() }
+    }
+}
+
 impl<'p> Run<'p> {
     pub(super) fn new(plan: &'p Plan, voice: Arc<Voice>, report: Report, interrupt: Interrupt) -> Self {
         let report = Arc::new(report);
-        let origins = Origins::new(&plan.route, plan.close, voice.clone(), report.clone());
+        let origins = Origins::new(plan, voice.clone(), report.clone());
         Self { plan, origins, voice, report, interrupt, requests: Cell::new(0) }
     }
 
@@ -112,7 +119,7 @@ impl<'p> Run<'p> {
                 self.tell(
                     self.plan.draft.method.as_str(),
                     &job.typed,
-                    &Notes::default(),
+                    &Notes::new(self.voice.clone()),
                     clock::now(),
                     Some(failure),
                 )?;
@@ -145,7 +152,7 @@ impl<'p> Run<'p> {
         deadline: Option<Instant>,
         place: Place,
     ) -> Result<Next, Failure> {
-        let (notes, began) = (Notes::default(), clock::now());
+        let (notes, began) = (Notes::new(self.voice.clone()), clock::now());
         let outcome = {
             let mut attempt = pin!(self.attempt(leg, sink, &notes, place));
             tokio::select! {
@@ -170,19 +177,21 @@ impl<'p> Run<'p> {
     ) -> Result<Next, Failure> {
         loop {
             let request = self.plan.draft.request(leg, self.plan.bars.start(Direction::Up)).await?;
-            let mut hold = self.origins.check_out(&leg.target).await?;
+            let mut hold = self.origins.check_out(&leg.target, &notes.opening).await?;
             notes.connection.replace(Some((hold.connection.clone(), hold.used)));
             self.voice.request(&request);
+            hold.story.request_begins();
             let answered = {
                 let mut response = pin!(hold.sender.send_request(request));
                 // The first poll begins the exchange.
                 let first = poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await;
+                hold.story.request_goes_on();
                 if !self.comes_again(&leg.target.origin(), place) {
                     self.origins.end_our_side(&hold.connection);
                 }
                 match first {
                     Poll::Ready(answered) => answered,
-                    Poll::Pending => response.await,
+                    Poll::Pending => told(response, &hold.story).await,
                 }
             };
             let Hold { used, .. } = hold;
@@ -275,7 +284,10 @@ impl<'p> Run<'p> {
     fn too_late(&self, notes: &Notes) -> Failure {
         let limit = self.plan.limit.unwrap_or_default();
         match &*notes.connection.borrow() {
-            None => Failure::before(Exit::TIMEOUT, format!("timed out after {limit:?} (-m): connecting")),
+            None => Failure::before(
+                Exit::TIMEOUT,
+                format!("timed out after {limit:?} (-m): {}", notes.opening.doing()),
+            ),
             Some((connection, _)) => {
                 let (id, phase) = (connection.id(), connection.snapshot().phase);
                 let what = match phase {
@@ -330,6 +342,16 @@ impl<'p> Run<'p> {
             took: began.elapsed(),
         })
     }
+}
+
+/// The same answer; each step towards it is told.
+async fn told<F: Future + Unpin>(mut response: F, story: &Story) -> F::Output {
+    poll_fn(|cx| {
+        let polled = Pin::new(&mut response).poll(cx);
+        story.request_goes_on();
+        polled
+    })
+    .await
 }
 
 /// Done when the deadline passes; without one, never.

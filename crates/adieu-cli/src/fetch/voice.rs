@@ -1,7 +1,9 @@
 //! What is said on standard error: errors, and with `-v` every step.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use adieu::{CloseReport, ConnectionId};
@@ -24,6 +26,35 @@ pub(super) struct Voice {
 pub(super) enum Volume {
     On,
     Off,
+}
+
+/// What is being done to get a connection: told, and kept for when time runs out in the midst of it.
+pub(super) struct Opening {
+    voice: Arc<Voice>,
+    doing: RefCell<String>,
+}
+
+impl Opening {
+    pub(super) fn new(voice: Arc<Voice>) -> Self {
+        Self { voice, doing: RefCell::new("opening a connection".to_owned()) }
+    }
+
+    /// This begins now.
+    pub(super) fn begins(&self, what: impl Into<String>) {
+        let what = what.into();
+        self.voice.step(&what);
+        self.doing.replace(what);
+    }
+
+    /// This came of it.
+    pub(super) fn tell(&self, what: impl fmt::Display) {
+        self.voice.step(what);
+    }
+
+    /// What was begun last.
+    pub(super) fn doing(&self) -> String {
+        self.doing.borrow().clone()
+    }
 }
 
 impl Voice {

@@ -25,10 +25,17 @@ fn it_ends_as_told_and_its_table_has_every_row() {
         "a half-close refused",
         "everything dropped",
         "graceful, then abort",
+        "TLS: graceful",
+        "TLS: no close_notify",
+        "TLS: a silent peer",
+        "TLS: a body cut off",
+        "TLS: a body with length",
+        "TLS: an end too early",
+        "TLS: an upload cut short",
     ] {
         assert!(table.contains(&format!(" ok {row} ")), "{row} is missing in\n{table}");
     }
-    assert!(table.contains("All 18 ended as told."), "{table}");
+    assert!(table.contains("All 25 ended as told."), "{table}");
     let widest = ran.out.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(100), "{widest:?} columns");
     assert!(!ran.out.contains('\u{1b}'), "colours are for terminals");

@@ -13,3 +13,4 @@ mod report;
 mod requests;
 mod responses;
 mod reuse;
+mod tls;

@@ -74,7 +74,7 @@ fn credentials_do_not_go_to_another_origin() {
 
 #[test]
 fn where_it_cannot_go_is_code_3() {
-    let peer = peer(Script::new().read_request().send(moved(302, "https://h/")));
+    let peer = peer(Script::new().read_request().send(moved(302, "ftp://h/")));
     let ran = fetch(&["-L", &peer.url("/a")]);
-    assert_eq!((ran.code, ran.err.as_str()), (3, "adieu: (3) https does not exist yet: https://h/\n"));
+    assert_eq!((ran.code, ran.err.as_str()), (3, "adieu: (3) bad URL ftp://h/: ftp is not spoken here\n"));
 }
