@@ -384,9 +384,13 @@ impl Lifecycle {
                 | Input::Deadline(Request::Cut)
                 | Input::Violation(_, Request::Cut),
             ) => Ended::Aborted,
-            // Its FIN is missing, but it did say goodbye.
+            // Its FIN is missing, but it did say goodbye, be it too early.
             (State::Lingering, Input::Deadline(_)) if self.received.contains(Signal::CloseNotify) => {
-                Ended::Clean
+                if truncated {
+                    Ended::Truncated
+                } else {
+                    Ended::Clean
+                }
             }
             (State::Closing { .. } | State::Lingering, Input::Deadline(_)) => Ended::PeerSilent,
             _ if reset => Ended::Reset,

@@ -19,4 +19,6 @@ mod sender;
 mod smoke;
 mod support;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrades;

@@ -512,7 +512,7 @@ impl Transport for TlsStream {
 
     fn wire_taken(&self) -> Option<u64> {
         // Of several layers the lowest tells what the wire takes.
-        self.io.wire_taken().or(Some(self.records.taken()))
+        self.io.wire_taken().or_else(|| Some(self.records.taken()))
     }
 
     fn wire_end(&self, bytes: u64) -> Option<u64> {
