@@ -186,11 +186,17 @@ impl Work {
     /// A turn without its read, right after a look.
     pub(crate) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         // Deadlines lie ahead of the alarm, never before it.
+        let before = self.engine.state();
         if self.alarm.is_due(now) {
             self.engine.handle_timeout(now);
         }
+        let moved = before != self.engine.state();
         self.write(now, cx);
-        self.act(now, cx)
+        // In another state there may be something else to read.
+        match self.act(now, cx) {
+            Turned::Parked if !moved => Turned::Parked,
+            _ => Turned::Progress,
+        }
     }
 
     /// Whether the alarm went off as it was set; told once.
@@ -371,6 +377,13 @@ impl Work {
             self.engine.handle_reset_unable();
         }
         self.layers = io.map_or_else(Vec::new, |io| io.layers());
+        // TLS may have heard what no read has told.
+        if let [tls, ..] = self.layers[..]
+            && tls.layer == Layer::Tls
+            && tls.received.contains(Signal::CloseNotify)
+        {
+            self.engine.handle_heard(Signal::CloseNotify);
+        }
     }
 
     /// The peer's FIN often comes together with its close_notify: it is told if it is here, and not waited for.

@@ -187,9 +187,6 @@ impl TlsStream {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        if self.ours == Ours::Ending {
-            self.ours = Ours::Ended;
-        }
         Poll::Ready(Ok(()))
     }
 
@@ -445,9 +442,12 @@ impl AsyncWrite for TlsStream {
                 self.tls.send_close_notify();
             }
         }
-        ready!(self.push_for_writer(cx))?;
-        ready!(Pin::new(&mut *self.io).poll_flush(cx))?;
-        self.ours = Ours::Ended;
+        if self.ours == Ours::Ending {
+            ready!(self.push_for_writer(cx))?;
+            ready!(Pin::new(&mut *self.io).poll_flush(cx))?;
+            // From here on that layer is being shut down, and nothing is flushed any more.
+            self.ours = Ours::Ended;
+        }
         Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 }
