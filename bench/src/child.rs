@@ -1,18 +1,19 @@
 //! The server as a process of its own, so that its work is not counted as a client's.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
 use crate::Error;
-use crate::server::Pace;
+use crate::server::{Listening, Pace};
 
 /// A running server. It ends when this is dropped; and, because it watches its standard input, also when this
 /// process ends without dropping anything.
 pub(crate) struct Server {
-    process: Child,
-    address: SocketAddr,
+    _process: Process,
+    listening: Listening,
 }
+
+struct Process(Child);
 
 impl Server {
     pub(crate) fn start(pace: Pace) -> Result<Self, Error> {
@@ -22,23 +23,22 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = process.stdout.take().ok_or("the server has no standard output")?;
-        let mut server = Self { process, address: (Ipv4Addr::LOCALHOST, 0).into() };
+        let process = Process(process);
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let port: u16 = line.trim().parse().map_err(|_| "the server did not start")?;
-        server.address.set_port(port);
-        Ok(server)
+        let listening = line.parse().map_err(|_| "the server did not start")?;
+        Ok(Self { _process: process, listening })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn listening(&self) -> &Listening {
+        &self.listening
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         // Fails only if it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -10,15 +10,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{Empty, Full};
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
 
 use crate::Error;
 use crate::clients::adieu::Adieu;
 use crate::clients::bare::Bare;
 use crate::clients::hyper::Hyper;
+use crate::clients::reqwest::Reqwest;
 use crate::clients::{Client, Connection};
-use crate::row::{Plan, Sends};
+use crate::row::{Plan, Security, Sends};
 
 /// How long a load lasts.
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +56,13 @@ pub(crate) async fn drive(
         (Client::Adieu, Sends::Upload) => load::<Adieu<Full<Bytes>>>(plan, connections, length).await,
         (Client::Hyper, Sends::Nothing) => load::<Hyper<Empty<Bytes>>>(plan, connections, length).await,
         (Client::Hyper, Sends::Upload) => load::<Hyper<Full<Bytes>>>(plan, connections, length).await,
-        (Client::Bare, _) => load::<Bare>(plan, connections, length).await,
+        (Client::Reqwest, _) => load::<Reqwest>(plan, connections, length).await,
+        (Client::Bare, _) => match plan.row.security() {
+            Security::Plain => load::<Bare<TcpStream>>(plan, connections, length).await,
+            Security::Tls => load::<Bare<TlsStream<TcpStream>>>(plan, connections, length).await,
+        },
     };
-    outcome.map_err(|error| format!("{client}, {}: {error}", plan.row.path()).into())
+    outcome.map_err(|error| format!("{client}, {}: {error}", plan.row.name()).into())
 }
 
 async fn load<C: Connection>(plan: &Arc<Plan>, connections: u32, length: Length) -> Result<Outcome, Error> {

@@ -6,8 +6,8 @@
 //! - `count` counts their instructions, system calls and allocations per request;
 //! - `report` prints either, as tables or as JSON.
 //!
-//! Below these: `drive` puts the load of one `row` on one of the `clients`; `server` answers it from the process
-//! that `child` starts; `allocations` is the allocator everything here uses.
+//! Below these: `profile` reads what callgrind wrote; `drive` puts the load of one `row` on one of the `clients`; `server` answers it from the process
+//! that `child` starts, over TLS as `tls` has it; `allocations` is the allocator everything here uses.
 
 #![deny(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "a program that measures reads the clock and spawns its load")]
@@ -17,13 +17,14 @@ mod child;
 mod clients;
 mod count;
 mod drive;
+mod profile;
 mod progress;
 mod report;
 mod rounds;
 mod row;
 mod server;
+mod tls;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use crate::drive::Length;
 use crate::progress::Progress;
 use crate::report::Format;
 use crate::row::{Plan, Row};
-use crate::server::Pace;
+use crate::server::{Listening, Pace};
 
 /// Whatever ends a measurement early: all of it is told to the user and nothing is matched on.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -49,7 +50,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Clients without a pool: adieu, hyper's connection, and bare TCP as the bound.
+    /// One connection for each task: adieu's, hyper's and reqwest's, and bare ping-pong as the bound.
     Conn(Conn),
     /// The server, in its own process; ends when its standard input does.
     #[command(hide = true)]
@@ -65,12 +66,12 @@ enum Command {
 #[derive(Args)]
 struct Conn {
     /// What to ask for.
-    #[arg(long, value_delimiter = ',', default_value = "small,segment,down,up")]
+    #[arg(long, value_delimiter = ',', default_values_t = Row::all())]
     rows: Vec<Row>,
-    /// Whom to compare; ratios are of the first to the others.
-    #[arg(long, value_delimiter = ',', default_values_t = Client::all())]
+    /// Whom to compare; ratios are of the first to the others [default: adieu,hyper,bare, and reqwest over TLS].
+    #[arg(long, value_delimiter = ',')]
     clients: Vec<Client>,
-    /// Connections, each with its own task on the one thread [default: 50 for small and segment, 8 for down and up].
+    /// Connections, each with its own task on the one thread [default: 50 for short bodies, 8 for 1 MiB].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     connections: Option<u32>,
     /// How long one client is timed in one round.
@@ -88,6 +89,9 @@ struct Conn {
     /// Count instructions, system calls and allocations per request instead of timing.
     #[arg(long)]
     count: bool,
+    /// With --count, also the functions of each client that execute most, so many of them; the cipher's left out.
+    #[arg(long, default_value_t = 0, requires = "count")]
+    functions: usize,
 }
 
 #[derive(Args)]
@@ -100,9 +104,9 @@ struct Run {
     requests: u64,
     #[arg(long)]
     connections: Option<u32>,
-    /// Where a server is; without it one is started.
+    /// Where a server listens, in its own words; without it one is started.
     #[arg(long)]
-    server: Option<SocketAddr>,
+    server: Option<Listening>,
     /// Count allocations and print them as JSON.
     #[arg(long)]
     allocations: bool,
@@ -132,6 +136,7 @@ fn conn(options: &Conn) -> Result<(), Error> {
             clients: options.clients.clone(),
             connections: options.connections,
             requests: options.requests,
+            functions: options.functions,
         };
         let counted = count.run(&options.rows, &server, progress)?;
         return report::counts(&counted, format);
@@ -158,8 +163,9 @@ fn run(options: &Run) -> Result<(), Error> {
         Some(_) => None,
         None => Some(Server::start(Pace::Apart)?),
     };
-    let address = options.server.or_else(|| started.as_ref().map(Server::address)).ok_or("no server")?;
-    let plan = Plan::new(options.row, address)?;
+    let listening =
+        options.server.as_ref().or_else(|| started.as_ref().map(Server::listening)).ok_or("no server")?;
+    let plan = Plan::new(options.row, listening)?;
     let connections = options.connections.unwrap_or_else(|| options.row.connections());
     drive::runtime()?.block_on(drive::drive(
         options.client,

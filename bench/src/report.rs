@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::Error;
 use crate::count::{Counted, PerRequest};
 use crate::rounds::{Spread, Timed};
+use crate::row::Security;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,7 +68,13 @@ pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
             }));
             table.line(cells);
         };
-        line("instructions", thousands, &|client| client.instructions);
+        line("instructions", thousands, &|client| Some(client.instructions.as_ref()?.total));
+        if row.row.security() == Security::Tls {
+            line("  cipher", thousands, &|client| Some(client.instructions.as_ref()?.cipher));
+            line("  outside the cipher", thousands, &|client| {
+                Some(client.instructions.as_ref()?.outside_cipher)
+            });
+        }
         line("allocations", fraction, &|client| Some(client.allocations));
         line("allocated bytes", thousands, &|client| Some(client.allocated_bytes));
         line("system calls", fraction, &PerRequest::all_system_calls);
@@ -82,11 +89,26 @@ pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
             });
         }
         table.print();
+        for client in &row.clients {
+            functions(client);
+        }
         for note in &row.notes {
             println!("{note}");
         }
     }
     Ok(())
+}
+
+fn functions(client: &PerRequest) {
+    let functions = client.instructions.iter().flat_map(|instructions| &instructions.functions);
+    let mut table =
+        Table::new(format!("{}, outside the cipher", client.client), &["function", "instructions"]);
+    for function in functions {
+        table.line(vec![function.name.clone(), thousands(function.instructions)]);
+    }
+    if table.lines.len() > 1 {
+        table.print();
+    }
 }
 
 fn print_json(name: &str, rows: &(impl Serialize + ?Sized)) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use crate::progress::Progress;
 use crate::row::{Plan, Row};
 
 pub(crate) struct Rounds {
+    /// Nobody: those of each row.
     pub(crate) clients: Vec<Client>,
     pub(crate) connections: Option<u32>,
     pub(crate) length: Length,
@@ -21,6 +22,7 @@ pub(crate) struct Rounds {
 #[derive(Debug, Serialize)]
 pub(crate) struct Timed {
     pub(crate) row: Row,
+    pub(crate) suite: Option<&'static str>,
     pub(crate) connections: u32,
     /// Of every client in the order of the tables, the turns in the order of the rounds.
     pub(crate) clients: Vec<Turns>,
@@ -63,37 +65,38 @@ impl Rounds {
         let mut timed = Vec::new();
         for &row in rows {
             let connections = self.connections.unwrap_or_else(|| row.connections());
-            let plan = Plan::new(row, server.address())?;
-            let mut turns = vec![Vec::new(); self.clients.len()];
+            let plan = Plan::new(row, server.listening())?;
+            let clients = Client::chosen(&self.clients, row);
+            let mut turns = vec![Vec::new(); clients.len()];
             for round in 0..self.rounds as usize {
-                for turn in 0..self.clients.len() {
-                    let index = (round + turn) % self.clients.len();
-                    let client = self.clients[index];
-                    progress.show(&format!("{} {}/{} {client}", row.path(), round + 1, self.rounds));
+                for turn in 0..clients.len() {
+                    let index = (round + turn) % clients.len();
+                    let client = clients[index];
+                    progress.show(&format!("{} {}/{} {client}", row.name(), round + 1, self.rounds));
                     let outcome = runtime.block_on(drive::drive(client, &plan, connections, self.length))?;
                     let seconds = outcome.elapsed.as_secs_f64();
                     turns[index].push(Turn { requests: outcome.requests, seconds });
                 }
             }
-            timed.push(self.summed_up(row, connections, turns));
+            timed.push(summed_up(row, connections, &clients, turns));
         }
         Ok(timed)
     }
+}
 
-    fn summed_up(&self, row: Row, connections: u32, turns: Vec<Vec<Turn>>) -> Timed {
-        let rates: Vec<Vec<f64>> = turns.iter().map(|turns| turns.iter().map(Turn::rate).collect()).collect();
-        let ratios = (1..self.clients.len())
-            .map(|other| Ratio {
-                of: self.clients[0],
-                to: self.clients[other],
-                throughput: Spread::of(rates[0].iter().zip(&rates[other]).map(|(one, other)| one / other)),
-            })
-            .collect();
-        let clients = (self.clients.iter().zip(turns).zip(rates))
-            .map(|((&client, turns), rates)| Turns { client, requests_per_second: Spread::of(rates), turns })
-            .collect();
-        Timed { row, connections, clients, ratios }
-    }
+fn summed_up(row: Row, connections: u32, clients: &[Client], turns: Vec<Vec<Turn>>) -> Timed {
+    let rates: Vec<Vec<f64>> = turns.iter().map(|turns| turns.iter().map(Turn::rate).collect()).collect();
+    let ratios = (1..clients.len())
+        .map(|other| Ratio {
+            of: clients[0],
+            to: clients[other],
+            throughput: Spread::of(rates[0].iter().zip(&rates[other]).map(|(one, other)| one / other)),
+        })
+        .collect();
+    let clients = (clients.iter().zip(turns).zip(rates))
+        .map(|((&client, turns), rates)| Turns { client, requests_per_second: Spread::of(rates), turns })
+        .collect();
+    Timed { row, suite: row.suite(), connections, clients, ratios }
 }
 
 impl Turn {
@@ -129,14 +132,9 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_round_by_round() {
-        let rounds = Rounds {
-            clients: vec![Client::Hyper, Client::Bare],
-            connections: None,
-            length: Length::Requests(1),
-            rounds: 3,
-        };
         let turns = |requests: [u64; 3]| requests.map(|requests| Turn { requests, seconds: 1.0 }).to_vec();
-        let timed = rounds.summed_up(Row::Small, 1, vec![turns([10, 100, 40]), turns([20, 100, 50])]);
+        let turns = vec![turns([10, 100, 40]), turns([20, 100, 50])];
+        let timed = summed_up(Row::Small, 1, &[Client::Hyper, Client::Bare], turns);
         assert_eq!(timed.clients[0].requests_per_second.median, 40.0);
         assert_eq!(timed.ratios[0].throughput, Spread { median: 0.8, low: 0.5, high: 1.0 });
     }

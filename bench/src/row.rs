@@ -2,18 +2,23 @@
 //!
 //! Server and clients both take their facts from here, so bare TCP can count bytes instead of parsing them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use http::header::{HeaderValue, InvalidHeaderValue};
+use http::header::HeaderValue;
 use http::{Method, Uri};
 use serde::Serialize;
 
+use crate::Error;
+use crate::server::Listening;
+use crate::tls::{SUITE, Trust};
+
 /// What one exchange looks like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Row {
     /// A 128-byte body in the same write as its head.
     Small,
@@ -23,6 +28,17 @@ pub(crate) enum Row {
     Down,
     /// A 1 MiB body up, a small answer.
     Up,
+    /// As small, over TLS.
+    TlsSmall,
+    /// As down, over TLS.
+    TlsDown,
+}
+
+/// Whether a row's bytes go through TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Security {
+    Plain,
+    Tls,
 }
 
 /// Whether a row's requests bring a body.
@@ -33,27 +49,62 @@ pub(crate) enum Sends {
 }
 
 impl Row {
-    pub(crate) fn about(self) -> &'static str {
+    pub(crate) fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
+
+    /// As it is called on the command line.
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Small => "128-byte bodies",
+            Self::Small => "small",
+            Self::Segment => "segment",
+            Self::Down => "down",
+            Self::Up => "up",
+            Self::TlsSmall => "tls-small",
+            Self::TlsDown => "tls-down",
+        }
+    }
+
+    pub(crate) fn about(self) -> String {
+        let bodies = match self {
+            Self::Small | Self::TlsSmall => "128-byte bodies",
             Self::Segment => "16 KiB bodies in a second segment",
-            Self::Down => "1 MiB bodies down",
+            Self::Down | Self::TlsDown => "1 MiB bodies down",
             Self::Up => "1 MiB bodies up",
+        };
+        match self.suite() {
+            None => bodies.to_owned(),
+            Some(suite) => format!("{bodies} over TLS 1.3 ({suite})"),
+        }
+    }
+
+    /// What everyone speaks in the rows that have TLS.
+    pub(crate) fn suite(self) -> Option<&'static str> {
+        match self.security() {
+            Security::Plain => None,
+            Security::Tls => Some(SUITE),
         }
     }
 
     pub(crate) fn path(self) -> &'static str {
         match self {
-            Self::Small => "/small",
+            Self::Small | Self::TlsSmall => "/small",
             Self::Segment => "/segment",
-            Self::Down => "/down",
+            Self::Down | Self::TlsDown => "/down",
             Self::Up => "/up",
+        }
+    }
+
+    pub(crate) fn security(self) -> Security {
+        match self {
+            Self::Small | Self::Segment | Self::Down | Self::Up => Security::Plain,
+            Self::TlsSmall | Self::TlsDown => Security::Tls,
         }
     }
 
     pub(crate) fn sends(self) -> Sends {
         match self {
-            Self::Small | Self::Segment | Self::Down => Sends::Nothing,
+            Self::Small | Self::Segment | Self::Down | Self::TlsSmall | Self::TlsDown => Sends::Nothing,
             Self::Up => Sends::Upload,
         }
     }
@@ -61,9 +112,9 @@ impl Row {
     /// Length of the body that is answered.
     pub(crate) fn answer_len(self) -> usize {
         match self {
-            Self::Small | Self::Up => 128,
+            Self::Small | Self::Up | Self::TlsSmall => 128,
             Self::Segment => 16 << 10,
-            Self::Down => 1 << 20,
+            Self::Down | Self::TlsDown => 1 << 20,
         }
     }
 
@@ -83,27 +134,36 @@ impl Row {
     /// Connections unless the command line says otherwise.
     pub(crate) fn connections(self) -> u32 {
         match self {
-            Self::Small | Self::Segment => 50,
-            Self::Down | Self::Up => 8,
+            Self::Small | Self::Segment | Self::TlsSmall => 50,
+            Self::Down | Self::Up | Self::TlsDown => 8,
         }
     }
 
     /// Requests that are counted unless the command line says otherwise: what keeps a run under valgrind short.
     pub(crate) fn counted_requests(self) -> u64 {
         match self {
-            Self::Small => 10_000,
+            Self::Small | Self::TlsSmall => 10_000,
             Self::Segment => 2_500,
             Self::Down => 200,
+            // valgrind takes its time over the cipher.
+            Self::TlsDown => 40,
             Self::Up => 400,
         }
     }
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// A row against one server, with everything that is the same for all requests made once.
-#[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) row: Row,
     pub(crate) server: SocketAddr,
+    /// In the rows that have TLS.
+    pub(crate) trust: Option<Trust>,
     pub(crate) uri: Uri,
     pub(crate) host: HeaderValue,
     pub(crate) user_agent: HeaderValue,
@@ -116,7 +176,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(row: Row, server: SocketAddr) -> Result<Arc<Self>, InvalidHeaderValue> {
+    pub(crate) fn new(row: Row, listening: &Listening) -> Result<Arc<Self>, Error> {
+        let (server, trust) = match row.security() {
+            Security::Plain => (listening.plain, None),
+            Security::Tls => (listening.tls, Some(Trust::in_root(&listening.root)?)),
+        };
         let upload = match row.sends() {
             Sends::Nothing => Bytes::new(),
             Sends::Upload => Bytes::from(vec![b'u'; UPLOAD_LEN]),
@@ -135,6 +199,7 @@ impl Plan {
         Ok(Arc::new(Self {
             row,
             server,
+            trust,
             uri: Uri::from_static(row.path()),
             host: HeaderValue::try_from(server.to_string())?,
             user_agent: HeaderValue::from_static(USER_AGENT),
@@ -147,6 +212,11 @@ impl Plan {
 
     pub(crate) fn method(&self) -> Method {
         method(self.row)
+    }
+
+    /// Whose certificate must be shown.
+    pub(crate) fn host_name(&self) -> String {
+        self.server.ip().to_string()
     }
 }
 

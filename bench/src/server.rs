@@ -1,23 +1,28 @@
 //! The server: raw TCP, one thread, answers made beforehand, so that the clients are what is measured.
 //!
 //! It reads a head, drops the body that the head announces, and writes the answer of the row that the path names.
-//! It prints its port when it listens, and ends when its standard input does: whoever started it and however that
+//! It prints where it listens, plain and with TLS, and ends when its standard input does: whoever started it and however that
 //! one ended, it does not stay behind.
 //!
 //! Segments that are written one after the other may be there together when a client comes to read. Where requests
 //! are timed, this happens as it does in life; where they are counted, pauses keep segments apart, or every count
 //! would be another.
 
+use std::fmt;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Error;
 use crate::row::{Row, Sends};
+use crate::tls::Identity;
 
 /// How segments follow each other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -37,25 +42,65 @@ impl Pace {
     }
 }
 
-/// Listens, prints the port, and answers until standard input ends.
+/// Where a server listens and whom to trust: what it prints, as one line of JSON.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Listening {
+    pub(crate) plain: SocketAddr,
+    pub(crate) tls: SocketAddr,
+    /// PEM.
+    pub(crate) root: String,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for Listening {
+    type Err = serde_json::Error;
+
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(line)
+    }
+}
+
+/// Listens, says where, and answers until standard input ends.
 pub(crate) fn serve(pace: Pace) -> Result<(), Error> {
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
     crate::drive::runtime()?.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?.port());
+        let plain = TcpListener::bind("127.0.0.1:0").await?;
+        let tls = TcpListener::bind("127.0.0.1:0").await?;
+        let identity = Identity::generate()?;
+        let listening =
+            Listening { plain: plain.local_addr()?, tls: tls.local_addr()?, root: identity.root.clone() };
+        println!("{listening}");
         io::stdout().flush()?;
         let answers = Arc::new(Answers::new(pace));
+        // A client that goes away, or that talks nonsense, ends its own connection only.
         loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
             let answers = Arc::clone(&answers);
-            // A client that goes away, or that talks nonsense, ends its own connection only.
-            tokio::spawn(async move { answer(stream, &answers).await });
+            tokio::select! {
+                stream = accept(&plain) => {
+                    let stream = stream?;
+                    tokio::spawn(async move { answer(stream, &answers).await });
+                }
+                stream = accept(&tls) => {
+                    let shaken = identity.acceptor.accept(stream?);
+                    tokio::spawn(async move { answer(shaken.await?, &answers).await });
+                }
+            }
         }
     })
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 struct Answers {
@@ -80,9 +125,9 @@ impl Answers {
         }
     }
 
-    async fn write(&self, row: Row, stream: &mut TcpStream) -> io::Result<()> {
+    async fn write<S: AsyncWrite + Unpin>(&self, row: Row, stream: &mut S) -> io::Result<()> {
         match row {
-            Row::Small => stream.write_all(&self.small).await,
+            Row::Small | Row::TlsSmall => stream.write_all(&self.small).await,
             Row::Segment => {
                 stream.write_all(&self.segment.0).await?;
                 match self.pace {
@@ -92,20 +137,20 @@ impl Answers {
                 }
                 stream.write_all(&self.segment.1).await
             }
-            Row::Down if self.pace == Pace::Apart => {
+            Row::Down | Row::TlsDown if self.pace == Pace::Apart => {
                 for segment in self.down.chunks(SEGMENT_LEN) {
                     stream.write_all(segment).await?;
                     tokio::time::sleep(SEGMENT_PAUSE).await;
                 }
                 Ok(())
             }
-            Row::Down => stream.write_all(&self.down).await,
+            Row::Down | Row::TlsDown => stream.write_all(&self.down).await,
             Row::Up => stream.write_all(&self.up).await,
         }
     }
 }
 
-async fn answer(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answers: &Answers) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_LEN];
     let mut filled = 0;
     loop {
@@ -137,6 +182,8 @@ async fn answer(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
             }
         }
         answers.write(row, &mut stream).await?;
+        // TLS may have taken what the socket has not.
+        stream.flush().await?;
     }
 }
 

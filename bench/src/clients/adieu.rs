@@ -1,4 +1,4 @@
-//! `adieu::conn::http1`: nothing to spawn.
+//! `adieu::conn::http1`, over TCP or its own TLS: nothing to spawn.
 
 use std::marker::PhantomData;
 
@@ -17,7 +17,11 @@ pub(crate) struct Adieu<P> {
 
 impl<P: Payload> Connection for Adieu<P> {
     async fn open(plan: &Plan) -> Result<Self, Error> {
-        let (sender, connection) = http1::handshake(connect(plan).await?).await?;
+        let tcp = connect(plan).await?;
+        let (sender, connection) = match &plan.trust {
+            None => http1::handshake(tcp).await?,
+            Some(trust) => http1::handshake_on(trust.adieu.connect(&plan.host_name(), tcp).await?).await?,
+        };
         Ok(Self { sender, connection, payload: PhantomData })
     }
 

@@ -1,29 +1,49 @@
-//! Bare TCP ping-pong: the bound that no client can pass.
+//! Ping-pong without HTTP, over TCP or TLS: the bound that no client can pass.
 //!
 //! It writes the request's bytes as they are and reads as many bytes as the response has. Of these it looks at the
-//! status only.
+//! status only. Its TLS is tokio-rustls'.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use super::{Connection, connect};
+use super::{Connection, connect, connect_rustls};
 use crate::Error;
 use crate::row::Plan;
 
-pub(crate) struct Bare {
-    stream: TcpStream,
+pub(crate) struct Bare<S> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
-impl Connection for Bare {
+/// What there is ping-pong over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Sized + Send + Unpin + 'static {
+    fn open(plan: &Plan) -> impl Future<Output = Result<Self, Error>> + Send;
+}
+
+impl Stream for TcpStream {
+    async fn open(plan: &Plan) -> Result<Self, Error> {
+        Ok(connect(plan).await?)
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    async fn open(plan: &Plan) -> Result<Self, Error> {
+        let trust = plan.trust.as_ref().ok_or("a row without TLS")?;
+        connect_rustls(plan, trust).await
+    }
+}
+
+impl<S: Stream> Connection for Bare<S> {
     async fn open(plan: &Plan) -> Result<Self, Error> {
         // Longer than what comes at once: a read that fills its buffer costs a second one that finds nothing.
         let buffer_len = if plan.response_len < SMALL_BUFFER_LEN { SMALL_BUFFER_LEN } else { BUFFER_LEN };
-        Ok(Self { stream: connect(plan).await?, buffer: vec![0; buffer_len] })
+        Ok(Self { stream: S::open(plan).await?, buffer: vec![0; buffer_len] })
     }
 
     async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
         self.stream.write_all(&plan.wire).await?;
+        self.stream.flush().await?;
         let mut len = self.stream.read(&mut self.buffer).await?;
         let status_is_ok = self.buffer[..len].starts_with(b"HTTP/1.1 200 ");
         while len < plan.response_len {
