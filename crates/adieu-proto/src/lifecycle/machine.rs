@@ -159,7 +159,10 @@ impl Lifecycle {
                     self.failed += u64::from(self.in_flight);
                     self.in_flight = 0;
                 }
-                Action::DropTransport(Parting::Reset) => self.sent.insert(Signal::Rst),
+                // After the peer's reset there is nothing left to reset.
+                Action::DropTransport(Parting::Reset) if !self.received.contains(Signal::Rst) => {
+                    self.sent.insert(Signal::Rst);
+                }
                 _ => {}
             }
             self.actions.push_back(action);

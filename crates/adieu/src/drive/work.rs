@@ -231,7 +231,7 @@ impl Work {
                 Poll::Ready(Ok(0)) => return self.engine.handle_write_end(now, TransportEnd::Reset),
                 Poll::Ready(Ok(bytes)) => self.engine.handle_sent(now, bytes),
                 Poll::Ready(Err(error)) => {
-                    self.reset.hear(&error);
+                    self.hear(&error);
                     return self.engine.handle_write_end(now, end_of(&error));
                 }
                 Poll::Pending => return self.blocked(now),
@@ -246,7 +246,7 @@ impl Work {
                 }
                 Poll::Ready(Err(error)) => {
                     self.flush = Flush::Done;
-                    self.reset.hear(&error);
+                    self.hear(&error);
                     self.engine.handle_write_end(now, end_of(&error));
                 }
                 Poll::Pending => self.blocked(now),
@@ -519,9 +519,12 @@ impl Work {
         Some((Pin::new(&mut **self.io.as_mut()?), &mut self.engine))
     }
 
-    /// Notes an error of a write that no turn made.
+    /// Notes an error of a write: what it tells of the peer.
     pub(crate) fn hear(&mut self, error: &std::io::Error) {
         self.reset.hear(error);
+        if self.reset == Reset::Heard {
+            self.engine.handle_heard(Signal::Rst);
+        }
     }
 
     /// What a read of nothing means.
