@@ -1,1 +1,41 @@
-//! adieu against real servers.
+//! Real servers as judges: nginx, Apache, HAProxy and `openssl s_server`, started by the tests themselves.
+//!
+//! Each server runs on a free loopback port with a generated configuration in a directory of its own. Both are gone
+//! when its value is dropped, however the test ends, and also when the whole test program is killed.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `skip` | what becomes of a test whose program is not on this machine |
+//! | `place` | a server's directory and its port |
+//! | `program` | a child process: started, signalled, killed, its output awaited |
+//! | `output` | what a program said, and a wait for what it will say |
+//! | `nginx`, `apache`, `haproxy`, `s_server` | the four servers |
+//! | `pki` | certificates, good and bad |
+//! | `capture` | the second witness: what went over the wire, by tcpdump and tshark |
+//!
+//! Starting a server gives `None` where the test is to be skipped; the skip is told by then.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what goes wrong in here fails the test, and says where"
+)]
+
+mod apache;
+mod capture;
+mod haproxy;
+mod nginx;
+mod output;
+mod pki;
+mod place;
+mod program;
+mod s_server;
+mod skip;
+
+pub use apache::{Apache, ApacheConfig};
+pub use capture::{Capture, Packet, Sender, SessionKeys};
+pub use haproxy::{Haproxy, HaproxyConfig};
+pub use nginx::{Nginx, NginxConfig};
+pub use output::Output;
+pub use pki::{Identity, Pki};
+pub use s_server::{OpensslConfig, OpensslServer};

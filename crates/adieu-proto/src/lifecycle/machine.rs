@@ -374,6 +374,17 @@ impl Lifecycle {
         self.ended = Some(match (self.state, input) {
             (State::Muted, _) if reset => Ended::Reset,
             (State::Muted, _) => Ended::Broken,
+            // It did say goodbye, be it too early; what TCP made of ours is no more than that.
+            (State::Lingering, Input::Deadline(_) | Input::WriteBroken | Input::Broken)
+            | (State::Closing { .. }, Input::WriteBroken | Input::Broken)
+                if self.received.contains(Signal::CloseNotify) =>
+            {
+                if truncated {
+                    Ended::Truncated
+                } else {
+                    Ended::Clean
+                }
+            }
             // Our goodbye found nobody: an ending, not an error.
             (State::Closing { theirs: Side::Ended }, Input::WriteBroken) => Ended::Clean,
             (State::Closing { .. } | State::Lingering, Input::WriteBroken) => Ended::Reset,
@@ -387,14 +398,6 @@ impl Lifecycle {
                 | Input::Deadline(Request::Cut)
                 | Input::Violation(_, Request::Cut),
             ) => Ended::Aborted,
-            // Its FIN is missing, but it did say goodbye, be it too early.
-            (State::Lingering, Input::Deadline(_)) if self.received.contains(Signal::CloseNotify) => {
-                if truncated {
-                    Ended::Truncated
-                } else {
-                    Ended::Clean
-                }
-            }
             (State::Closing { .. } | State::Lingering, Input::Deadline(_)) => Ended::PeerSilent,
             _ if reset => Ended::Reset,
             (_, Input::Broken | Input::WriteBroken) => Ended::Broken,

@@ -91,7 +91,7 @@ pub enum Ended {
     Truncated,
     /// The peer reset it.
     Reset,
-    /// The network failed in another way.
+    /// The network failed in another way, or TLS did: a fatal alert, a violation.
     Broken,
     /// We dropped it without a goodbye: on purpose, or because something was cut short.
     Aborted,

@@ -1,0 +1,166 @@
+//! Apache httpd with one server and one port.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::Identity;
+use crate::output::Output;
+use crate::place::{DOCUMENTS, Place, Port};
+use crate::program::Program;
+use crate::skip::need;
+
+/// What Apache is to do. `{dir}` in a directive becomes the server's directory.
+#[derive(Clone, Debug, Default)]
+pub struct ApacheConfig {
+    directives: String,
+    tls: Option<Identity>,
+    documents: Vec<(String, Vec<u8>)>,
+}
+
+impl ApacheConfig {
+    /// A server of `/hello`, which is `hello, world`; keep-alive as Apache has it, 5 s.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default().document("hello", "hello, world\n")
+    }
+
+    /// More directives.
+    #[must_use]
+    pub fn directives(mut self, directives: &str) -> Self {
+        self.directives.push_str(directives);
+        self.directives.push('\n');
+        self
+    }
+
+    /// The port speaks TLS.
+    #[must_use]
+    pub fn tls(mut self, identity: Identity) -> Self {
+        self.tls = Some(identity);
+        self
+    }
+
+    /// A document to be served.
+    #[must_use]
+    pub fn document(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.documents.push((name.to_owned(), bytes.into()));
+        self
+    }
+
+    fn text(&self, address: SocketAddr, place: &Place) -> String {
+        let load = ["mpm_event", "authz_core", "env", "mime", "proxy", "proxy_connect", "ratelimit", "ssl"]
+            .map(|module| format!("LoadModule {module}_module {MODULES}/mod_{module}.so\n"))
+            .concat();
+        let user = if place.is_roots() { "User www-data\nGroup www-data\n" } else { "" };
+        let tls = match self.tls {
+            Some(_) => {
+                "SSLEngine on\nSSLCertificateFile {dir}/cert.pem\nSSLCertificateKeyFile {dir}/key.pem\n"
+            }
+            None => "",
+        };
+        let directives = &self.directives;
+        format!(
+            r#"{load}{user}{tls}
+ServerRoot {{dir}}
+DefaultRuntimeDir {{dir}}
+PidFile {{dir}}/apache.pid
+ServerName localhost
+Listen {address}
+DocumentRoot {{dir}}/{DOCUMENTS}
+TypesConfig /dev/null
+ErrorLog /dev/stderr
+LogLevel info
+LogFormat "{LOGGED} %m %U %>s, request %k, %X" short
+CustomLog /dev/stdout short
+StartServers 1
+ServerLimit 2
+ThreadsPerChild 8
+ThreadLimit 8
+MaxRequestWorkers 16
+MinSpareThreads 1
+MaxSpareThreads 16
+<Directory {{dir}}/{DOCUMENTS}>
+    Require all granted
+</Directory>
+{directives}"#
+        )
+    }
+}
+
+/// Where Debian has its modules.
+const MODULES: &str = "/usr/lib/apache2/modules";
+/// Each line of the access log begins with this, so: `access: GET /hello 200, request 0, +`. The last is `+` where the
+/// connection is kept, `-` where it is not, `X` where it broke.
+const LOGGED: &str = "access:";
+
+/// A running Apache.
+pub struct Apache {
+    program: Program,
+    binary: std::path::PathBuf,
+    port: Port,
+}
+
+impl Apache {
+    /// Starts it, once it is ready; `None`: there is no Apache here, and the test is skipped.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn start(config: ApacheConfig) -> Option<Self> {
+        let binary = need("apache2")?;
+        let (place, port) = (Place::new(), Port::free());
+        if let Some(identity) = &config.tls {
+            place.identity(identity);
+        }
+        config.documents.iter().for_each(|(name, bytes)| place.document(name, bytes));
+        place.write("apache.conf", &config.text(port.address(), &place));
+        let mut command = command(&binary, place.path());
+        command.args(["-D", "FOREGROUND"]);
+        let program = Program::start("Apache", command, place);
+        program.output().until(READY).await;
+        Some(Self { program, binary, port })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Both of its logs.
+    #[must_use]
+    pub fn log(&self) -> &Output {
+        self.program.output()
+    }
+
+    /// Waits until its access log says this of some request: `GET /hello 200, request 0, +`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub async fn logged(&self, what: &str) {
+        self.log().until(&format!("{LOGGED} {what}")).await;
+    }
+
+    /// Has it read its configuration again (`apache2 -k graceful`), and waits until it has.
+    ///
+    /// # Panics
+    ///
+    /// If Apache refuses.
+    pub async fn reload(&self) {
+        let before = self.log().count(READY);
+        let mut reload = command(&self.binary, self.program.path());
+        let told =
+            reload.args(["-k", "graceful"]).stderr(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+        assert!(told.success());
+        self.log().until_times(READY, before + 1).await;
+    }
+}
+
+const READY: &str = "resuming normal operations";
+
+fn command(binary: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.arg("-f").arg(folder.join("apache.conf")).stdin(Stdio::null());
+    command
+}
