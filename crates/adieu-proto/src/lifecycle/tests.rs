@@ -401,19 +401,41 @@ fn a_report_tells_where_the_time_went() {
 #[cfg(feature = "serde")]
 #[test]
 fn a_report_serialises_flat_with_stable_names() {
+    let mut report = report();
+    let signals = |list: &[Signal]| list.iter().copied().collect::<Signals>();
+    report.tls = Some(TlsSession {
+        alpn: Some("http/1.1".to_owned()),
+        ..TlsSession::new("TLSv1.3", "TLS13_AES_128_GCM_SHA256")
+    });
+    report.layers = vec![
+        LayerReport { sent: signals(&[Signal::CloseNotify]), ..LayerReport::new(Layer::Tls) },
+        LayerReport { connection: Some(ConnectionId::new(3)), ..LayerReport::new(Layer::Tunnel) },
+    ];
+    let nothing = serde_json::json!({ "goaway": false, "close_notify": false, "fin": false, "rst": false });
+    let notified = serde_json::json!({ "goaway": false, "close_notify": true, "fin": false, "rst": false });
     assert_eq!(
-        serde_json::to_value(report()).unwrap(),
+        serde_json::to_value(report).unwrap(),
         serde_json::json!({
             "id": 7,
             "origin": "http://example.com",
             "peer": "192.0.2.1:80",
             "protocol": "http/1.1",
+            "tls": {
+                "version": "TLSv1.3",
+                "cipher_suite": "TLS13_AES_128_GCM_SHA256",
+                "alpn": "http/1.1",
+                "resumed": false,
+            },
             "reason": "user_graceful",
             "explanation": "closed by the user (graceful)",
             "began_by": "local",
             "ended": "clean",
             "sent": { "goaway": false, "close_notify": false, "fin": true, "rst": false },
             "received": { "goaway": false, "close_notify": false, "fin": true, "rst": false },
+            "layers": [
+                { "layer": "tls", "connection": null, "sent": notified, "received": nothing },
+                { "layer": "tunnel", "connection": 3, "sent": nothing, "received": nothing },
+            ],
             "exchanges": 1,
             "failed": 1,
             "bytes_sent": 120,
