@@ -186,17 +186,20 @@ impl Work {
     /// A turn without its read, right after a look.
     pub(crate) fn push(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         // Deadlines lie ahead of the alarm, never before it.
-        let before = self.engine.state();
-        if self.alarm.is_due(now) {
-            self.engine.handle_timeout(now);
-        }
-        let moved = before != self.engine.state();
+        let moved = if self.alarm.is_due(now) { self.look_at_the_clock(now) } else { Turned::Parked };
         self.write(now, cx);
-        // In another state there may be something else to read.
         match self.act(now, cx) {
-            Turned::Parked if !moved => Turned::Parked,
-            _ => Turned::Progress,
+            Turned::Parked => moved,
+            Turned::Progress => Turned::Progress,
         }
+    }
+
+    /// Tells whether a deadline led to another state, in which there may be something else to read.
+    #[cold]
+    fn look_at_the_clock(&mut self, now: Instant) -> Turned {
+        let before = self.engine.state();
+        self.engine.handle_timeout(now);
+        if before == self.engine.state() { Turned::Parked } else { Turned::Progress }
     }
 
     /// Whether the alarm went off as it was set; told once.

@@ -184,7 +184,7 @@ impl Engine {
     /// Whether something waits for the transport although the response is there: nobody may be polling any more.
     #[must_use]
     pub fn sends_late(&self) -> bool {
-        !self.send.is_flushed() && self.receive.place() != Place::Head
+        self.is_running() && self.receive.place() != Place::Head && !self.send.is_flushed()
     }
 
     /// Whether the response head of the exchange in flight has not come.
