@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::mode::LINGER;
 use super::{
-    Action, CloseKind, CloseMode, CloseReason, Ended, First, Input, Parting, Phase, Request, Side, Signal,
-    Signals, State, next,
+    Action, CloseKind, CloseMode, CloseReason, Ended, First, Goodbye, Input, Parting, Phase, Request, Side,
+    Signal, Signals, State, next,
 };
 
 /// The life of one connection.
@@ -29,6 +29,8 @@ pub struct Lifecycle {
     linger: Option<Duration>,
     /// Set by a close or a policy only: when exchanges still in flight are failed.
     until: Option<Instant>,
+    /// Whether the end of our side alone was ordered and is not said yet.
+    half: Half,
     /// When the driver began to carry out the goodbye; `linger` runs from here.
     goodbye_begun: Option<Instant>,
     in_flight: u32,
@@ -54,6 +56,15 @@ pub struct LifecycleLimits {
     pub yielding: Duration,
 }
 
+/// Whether the end of our side alone was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// It was ordered, and the transport has not taken all of it.
+    Owed,
+    /// It was, or was never ordered.
+    Said,
+}
+
 /// Time spent on the way out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spent {
@@ -76,6 +87,7 @@ impl Lifecycle {
             limits,
             linger: None,
             until: None,
+            half: Half::Said,
             goodbye_begun: None,
             in_flight: 0,
             done: 0,
@@ -143,7 +155,22 @@ impl Lifecycle {
 
     /// Reports a fact that ends nothing: `Opened`, `RequestSent`, `GoodbyeSent`, `Upgrade`, `EndOurs`.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        let Some((state, actions)) = next(self.state, input) else { return };
+        if matches!(input, Input::GoodbyeSent | Input::WriteBroken | Input::Broken) {
+            self.half = Half::Said;
+        }
+        let Some((to, actions)) = next(self.state, input) else { return };
+        // A side counts as ended once its end is ordered. Until that is said, the way out is that of a goodbye: bounded,
+        // and a reset if it cannot be said.
+        let state = match (to, input) {
+            (State::Lingering, _) if self.half == Half::Owed => State::Closing { theirs: Side::Open },
+            (State::Closed, Input::PeerDone(_)) if self.half == Half::Owed => {
+                State::Closing { theirs: Side::Ended }
+            }
+            (to, _) => to,
+        };
+        if state != to {
+            self.goodbye_begun = Some(now);
+        }
         if state != self.state {
             self.spent.add(self.state, self.since, now);
             self.note_end(input, state);
@@ -155,6 +182,8 @@ impl Lifecycle {
         }
         for &action in actions.as_slice() {
             match action {
+                Action::DropTransport(Parting::Plain) if state != to => continue,
+                Action::SayGoodbye(Goodbye::HalfOnly) => self.half = Half::Owed,
                 Action::FailExchanges => {
                     self.failed += u64::from(self.in_flight);
                     self.in_flight = 0;

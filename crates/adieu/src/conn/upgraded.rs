@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adieu_proto::h1::TransportEnd;
-use adieu_proto::lifecycle::{Address, CloseReason, ConnectionId, Layer, LayerReport, Side, State, Timeouts};
+use adieu_proto::lifecycle::{
+    Address, CloseReason, ConnectionId, Layer, LayerReport, Side, Signal, State, Timeouts,
+};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -129,7 +131,8 @@ impl AsyncRead for Upgraded {
             }
             Poll::Ready(Ok(())) => engine.handle_carried(now, 0, bytes),
             Poll::Ready(Err(error)) => {
-                engine.handle_read_end(now, end_of(error));
+                let end = work.end_of_read(error);
+                work.engine.handle_read_end(now, end);
                 work.act(now, cx);
             }
         }
@@ -170,7 +173,9 @@ impl AsyncWrite for Upgraded {
         }
         work.arm(now);
         if !work.owes_goodbye() {
-            return Poll::Ready(Ok(()));
+            // Said, or never to be said: something else has ended the connection.
+            let said = work.engine.life().signals().0.contains(Signal::Fin);
+            return Poll::Ready(if said { Ok(()) } else { Err(Self::gone(&work)) });
         }
         work.written_by(cx.waker());
         let attended = work.driver == Driver::Attendant;

@@ -278,7 +278,10 @@ impl Work {
                 self.engine.handle_read_end(now, end);
             }
             Poll::Ready(Ok(bytes)) => self.engine.handle_received(now, bytes),
-            Poll::Ready(Err(error)) => self.engine.handle_read_end(now, end_of(&error)),
+            Poll::Ready(Err(error)) => {
+                let end = self.end_of_read(&error);
+                self.engine.handle_read_end(now, end);
+            }
         }
         Turned::Progress
     }
@@ -379,7 +382,9 @@ impl Work {
         if parting == Parting::Reset && io.as_ref().is_none_or(|io| io.arm_reset() == ResetArmed::No) {
             self.engine.handle_reset_unable();
         }
-        self.layers = io.map_or_else(Vec::new, |io| io.layers());
+        if let Some(io) = io {
+            self.layers = io.layers();
+        }
         // TLS may have heard what no read has told.
         if let [tls, ..] = self.layers[..]
             && tls.layer == Layer::Tls
@@ -397,9 +402,12 @@ impl Work {
         let mut scratch = [0; 64];
         let mut buffer = ReadBuf::new(&mut scratch);
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Ok(())) = Pin::new(io).poll_read(&mut cx, &mut buffer)
-            && buffer.filled().is_empty()
-        {
+        let ended = match Pin::new(io).poll_read(&mut cx, &mut buffer) {
+            Poll::Ready(Ok(())) => buffer.filled().is_empty(),
+            Poll::Ready(Err(error)) => error.kind() == std::io::ErrorKind::UnexpectedEof,
+            Poll::Pending => false,
+        };
+        if ended {
             self.engine.handle_heard(Signal::Fin);
         }
     }
@@ -445,7 +453,9 @@ impl Work {
     pub(super) fn forsake(&mut self, now: Instant) {
         self.engine.close_because(now, CloseMode::now(), CloseReason::RuntimeGone);
         self.act(now, &mut Context::from_waker(Waker::noop()));
-        self.io = None;
+        if let Some(io) = self.io.take() {
+            self.layers = io.layers();
+        }
         self.engine.close_because(now, CloseMode::abort(), CloseReason::RuntimeGone);
         self.act(now, &mut Context::from_waker(Waker::noop()));
     }
@@ -498,7 +508,10 @@ impl Work {
     /// Sets the alarm to the next deadline.
     pub(crate) fn arm(&mut self, now: Instant) {
         let watch = match self.watch {
-            IdleWatch::Due if self.engine.state() == State::Idle => Some(self.used + WATCH_AFTER),
+            // An attendant that stays watches by itself.
+            IdleWatch::Due if self.driver == Driver::Caller && self.engine.state() == State::Idle => {
+                Some(self.used + WATCH_AFTER)
+            }
             _ => None,
         };
         let at = match (self.engine.poll_timeout(), watch) {
@@ -527,6 +540,14 @@ impl Work {
         self.reset.hear(error);
         if self.reset == Reset::Heard {
             self.engine.handle_heard(Signal::Rst);
+        }
+    }
+
+    /// What an error of a read means: after a reset that a write was told of, an end is the reset's.
+    pub(crate) fn end_of_read(&self, error: &std::io::Error) -> TransportEnd {
+        match end_of(error) {
+            TransportEnd::BareFin => self.reset.end_of_input(PeerEnd::BareFin),
+            other => other,
         }
     }
 

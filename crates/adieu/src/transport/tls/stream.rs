@@ -28,7 +28,8 @@ const MOST_AFTER_END: usize = 256 * 1024;
 /// TLS over another transport; made by [`TlsConnector`](super::TlsConnector).
 ///
 /// A read of nothing is the peer's close_notify; reading goes on to the FIN, and
-/// [`peer_end`](Transport::peer_end) tells which of the two it was, or that the FIN came without close_notify.
+/// [`peer_end`](Transport::peer_end) tells which of the two it was. A FIN without close_notify is an error
+/// (`UnexpectedEof`): what came before may be cut short.
 /// `poll_shutdown` flushes, sends close_notify, then ends the layer below. Dropped, it says nothing.
 pub struct TlsStream {
     io: Box<dyn Transport>,
@@ -46,6 +47,8 @@ pub struct TlsStream {
     alerted: Alerted,
     /// Bytes that came after the end of the peer's TLS.
     after_end: usize,
+    /// A reset that a push for a reader was told of, and that no read will be.
+    reset: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +126,7 @@ impl TlsStream {
             theirs: Theirs::Open,
             alerted: Alerted::No,
             after_end: 0,
+            reset: None,
         }
     }
 
@@ -200,7 +204,12 @@ impl TlsStream {
     /// failure is told to the next.
     fn push_for_reader(&mut self, cx: &mut Context<'_>) {
         if self.tls.wants_write() && self.writer == Writer::Away {
-            let _ = self.poll_push_and_flush(cx);
+            match self.poll_push_and_flush(cx) {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    self.reset = Some(error);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -263,7 +272,7 @@ impl TlsStream {
                     return Poll::Pending;
                 }
             }
-            if self.incoming.is_empty() {
+            if self.incoming.is_empty() && self.io.peer_end() != PeerEnd::CloseNotify {
                 self.theirs = Theirs::Ended(Order::No);
                 return Poll::Ready(Ok(()));
             }
@@ -326,7 +335,7 @@ impl TlsStream {
         let mut scratch = [0; 1024];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut *self.io).poll_read(cx, &mut buffer))?;
+            ready!(poll_below(&mut *self.io, cx, &mut buffer))?;
             let bytes = buffer.filled().len();
             if bytes == 0 {
                 return Poll::Ready(Ok(()));
@@ -393,7 +402,16 @@ impl AsyncRead for TlsStream {
                     ready!(this.poll_fin(cx))?;
                     this.theirs = Theirs::Ended(order);
                 }
-                Theirs::Ended(_) => return Poll::Ready(Ok(())),
+                Theirs::Ended(order) => {
+                    return Poll::Ready(match (this.reset.take(), order) {
+                        (Some(reset), _) => Err(reset),
+                        (None, Order::Yes) => Ok(()),
+                        (None, Order::No) => Err(io::Error::new(
+                            io::ErrorKind::UnexpectedEof,
+                            "the peer ended without close_notify: what it sent may be cut short",
+                        )),
+                    });
+                }
             }
         }
     }
@@ -410,9 +428,10 @@ impl AsyncWrite for TlsStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.ours != Ours::Open
-            || matches!(self.theirs, Theirs::Faulty(_) | Theirs::AwaitingFin(Order::No))
-        {
+        if let Theirs::Faulty(fault) = &self.theirs {
+            return Poll::Ready(Err(fault.clone().into_io()));
+        }
+        if self.ours != Ours::Open || matches!(self.theirs, Theirs::AwaitingFin(Order::No)) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         ready!(self.push_for_writer(cx))?;
@@ -526,6 +545,20 @@ struct Below<'a, 'c> {
     cx: &'a mut Context<'c>,
 }
 
+/// Reads from the layer below. Where that is TLS too, its close_notify is not yet its end.
+fn poll_below(
+    io: &mut dyn Transport,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buffer.filled().len();
+    ready!(Pin::new(&mut *io).poll_read(cx, buffer))?;
+    if buffer.filled().len() == before && io.peer_end() == PeerEnd::CloseNotify {
+        return Pin::new(io).poll_read(cx, buffer);
+    }
+    Poll::Ready(Ok(()))
+}
+
 /// What waits as a system call would say it.
 fn now_or_never<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
     match poll {
@@ -537,7 +570,7 @@ fn now_or_never<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 impl Read for Below<'_, '_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
-        now_or_never(Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer))?;
+        now_or_never(poll_below(self.io, self.cx, &mut buffer))?;
         Ok(buffer.filled().len())
     }
 }

@@ -6,6 +6,7 @@
 //! | `handshake` | the start: certificates, versions, failures |
 //! | `hard_cases` | the situations of `hard_cases`, where TLS makes them different |
 //! | `cut_short` | what is cut short, and what the goodbye must not cut |
+//! | `held_back` | what TLS has taken and the wire has not |
 //! | `upgrades` | another protocol under TLS |
 //! | `endings` | every end of each side, in every state, and what the peer sees of it |
 //! | `truncation` | the peer's end in the middle of a response |
@@ -20,6 +21,7 @@ mod endings;
 mod half_close;
 mod handshake;
 mod hard_cases;
+mod held_back;
 mod idle;
 mod support;
 mod truncation;

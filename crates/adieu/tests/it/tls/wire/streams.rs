@@ -75,9 +75,10 @@ async fn a_fin_without_close_notify_is_bare() {
             served.put_raw(torn);
             served.send_fin().await;
             let mut all = Vec::new();
-            in_time(stream.read_to_end(&mut all)).await.unwrap();
-            assert_eq!((all.as_slice(), stream.peer_end()), (&b"words"[..], PeerEnd::BareFin));
-            assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0);
+            let error = in_time(stream.read_to_end(&mut all)).await.unwrap_err();
+            assert_eq!((all.as_slice(), error.kind()), (&b"words"[..], Io::UnexpectedEof));
+            // Told as often as it is asked for.
+            assert_eq!(in_time(stream.read(&mut [0])).await.unwrap_err().kind(), Io::UnexpectedEof);
             assert_eq!(stream.peer_end(), PeerEnd::BareFin);
             assert_eq!(said(&stream), [signals([]), signals([])]);
             stream.write_all(b"still").await.unwrap();
@@ -96,7 +97,8 @@ async fn a_large_answer_ends_as_it_ended() {
             let much = pattern(300_000);
             let reading = beside(async move {
                 let mut all = Vec::new();
-                stream.read_to_end(&mut all).await.unwrap();
+                let read = stream.read_to_end(&mut all).await;
+                assert_eq!(read.is_ok(), ended == PeerEnd::CloseNotify, "{read:?}");
                 (stream, all)
             });
             served.say(&much).await;
@@ -177,7 +179,7 @@ async fn a_violation_is_told_after_the_data_before_it() {
         ));
         assert_eq!(said(&stream), [signals([]), signals([])]);
         served.send_fin().await;
-        assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0);
+        assert_eq!(in_time(stream.read(&mut [0])).await.unwrap_err().kind(), Io::UnexpectedEof);
         assert_eq!(stream.peer_end(), PeerEnd::BareFin);
     }
 }
