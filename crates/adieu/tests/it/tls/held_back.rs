@@ -128,7 +128,8 @@ fn a_half_close_whose_request_waits_is_reset_past_its_drain() {
         let (mut sender, connection) = builder.handshake_on(stream).await.unwrap();
         let request = http::Request::post("http://h/").body(Body::from(vec![b'x'; 60_000])).unwrap();
         let mut exchange = Box::pin(sender.send_request(request));
-        poll_fn(|cx| Poll::Ready(assert!(exchange.as_mut().poll(cx).is_pending()))).await;
+        let polled = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
         let closing = connection.close(CloseMode::half().drain(ms(100)).linger(ms(100)));
         assert!(exchange.await.is_err());
         let report = closing.await;
@@ -167,7 +168,8 @@ fn an_alert_behind_a_head_is_told_as_an_alert_by_error_and_report() {
         let (request, hand) = upload("POST", Some(1000));
         hand.give("0123456789");
         let mut exchange = Box::pin(sender.send_request(request));
-        poll_fn(|cx| Poll::Ready(assert!(exchange.as_mut().poll(cx).is_pending()))).await;
+        let polled = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
         peer.wait_async(0, Until::Mark("sent")).await.unwrap();
         pause(20).await;
         hand.give("0123456789");
