@@ -43,6 +43,7 @@ struct World {
     failed: u64,
     theirs: Side,
     writable: bool,
+    owes_half: bool,
     goodbye: Goodbye,
     dropped: Option<Parting>,
     pooled: bool,
@@ -91,6 +92,7 @@ impl World {
             theirs: Side::Open,
             writable: true,
             goodbye: Goodbye::None,
+            owes_half: false,
             dropped: None,
             pooled: false,
             first_reason: None,
@@ -242,7 +244,16 @@ impl World {
 
     /// What the table makes of a fact, with the rules that hold for every step.
     fn step(&mut self, input: Input) {
-        let Some((state, actions)) = next(self.state, input) else { return };
+        if matches!(input, Input::GoodbyeSent | Input::WriteBroken | Input::Broken) {
+            self.owes_half = false;
+        }
+        let Some((to, actions)) = next(self.state, input) else { return };
+        // The one thing that the table leaves to its memory: an end of our side that is ordered and not said.
+        let state = match (to, input) {
+            (State::Lingering, _) if self.owes_half => State::Closing { theirs: Side::Open },
+            (State::Closed, Input::PeerDone(_)) if self.owes_half => State::Closing { theirs: Side::Ended },
+            (to, _) => to,
+        };
         let (from, cut) = (self.state, self.flight.partly > 0);
         assert!(
             rank(from) < rank(state) || (from, state) == (State::Active, State::Idle),
@@ -250,6 +261,10 @@ impl World {
         );
         self.state = state;
         for &order in actions.as_slice() {
+            if state != to && order == Action::DropTransport(Parting::Plain) {
+                continue;
+            }
+            self.owes_half |= order == Action::SayGoodbye(adieu_proto::lifecycle::Goodbye::HalfOnly);
             self.orders.push_back(order);
             match order {
                 Action::JoinPool => self.pooled = true,
