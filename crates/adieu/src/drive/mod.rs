@@ -9,7 +9,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `wire` | one connection: what is shared, its two locks, its bell |
-//! | `work` | the part under the work lock: engine, transport, alarm; one turn |
+//! | `work` | the part under the work lock: engine, transport, alarm; one turn; in `work/goodbye` how it is left |
 //! | `orders` | the leaf lock: what `Drop` and `close` leave for the next driver |
 //! | `attendant` | the task that drives when no caller does |
 //! | `departures` | the bounded set of connections on their way out |

@@ -19,11 +19,13 @@
 //! |---|---|
 //! | `connector` | settings, roots, the handshake and its time limit |
 //! | `stream` | the records of one connection: reading, writing, how each side ended |
+//! | `below` | the layer below, as rustls reads and writes it |
 //! | `records` | where on the wire each record of ours ends |
 //! | `fault` | what rustls says of a failure, in adieu's words |
 //! | `anyone` | the verifier that accepts any certificate |
 
 mod anyone;
+mod below;
 mod connector;
 mod fault;
 mod records;

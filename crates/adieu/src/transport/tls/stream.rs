@@ -1,7 +1,7 @@
 //! The records of one connection: reading, writing, and how each side ended.
 
 use std::fmt;
-use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,6 +12,7 @@ use rustls::{ClientConnection, HandshakeKind, IoState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use super::below::{Below, Counting, Noting, poll_below};
 use super::fault::Fault;
 use super::records::Records;
 use crate::transport::{HalfClose, Peek, PeerEnd, ResetArmed, Transport};
@@ -20,8 +21,6 @@ use crate::transport::{HalfClose, Peek, PeerEnd, ResetArmed, Transport};
 const SMALL_READ: usize = 4096;
 /// And these are the larger pieces.
 const LARGE_READ: usize = 64 * 1024;
-/// So many bytes tell what a peer speaks.
-const FIRST: usize = 8;
 /// So many bytes may follow the end of the peer's TLS before its FIN.
 const MOST_AFTER_END: usize = 256 * 1024;
 
@@ -536,98 +535,6 @@ impl Transport for TlsStream {
 
     fn wire_end(&self, bytes: u64) -> Option<u64> {
         self.io.wire_end(self.records.end_of(bytes)?)
-    }
-}
-
-/// The layer below, as rustls reads and writes it.
-struct Below<'a, 'c> {
-    io: &'a mut dyn Transport,
-    cx: &'a mut Context<'c>,
-}
-
-/// Reads from the layer below. Where that is TLS too, its close_notify is not yet its end.
-fn poll_below(
-    io: &mut dyn Transport,
-    cx: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    let before = buffer.filled().len();
-    ready!(Pin::new(&mut *io).poll_read(cx, buffer))?;
-    if buffer.filled().len() == before && io.peer_end() == PeerEnd::CloseNotify {
-        return Pin::new(io).poll_read(cx, buffer);
-    }
-    Poll::Ready(Ok(()))
-}
-
-/// What waits as a system call would say it.
-fn now_or_never<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
-}
-
-impl Read for Below<'_, '_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(bytes);
-        now_or_never(poll_below(self.io, self.cx, &mut buffer))?;
-        Ok(buffer.filled().len())
-    }
-}
-
-impl Write for Below<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        now_or_never(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [only] => self.write(only),
-            [first, ..] if !self.io.is_write_vectored() => self.write(first),
-            _ => now_or_never(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices)),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Notes where the records end that are handed over for the first time.
-struct Counting<'a, 'b, 'c> {
-    below: Below<'b, 'c>,
-    records: &'a mut Records,
-    plain: usize,
-}
-
-impl Write for Counting<'_, '_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.records.sealed(self.plain, slices);
-        self.below.write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Keeps the first bytes of the peer: they tell what it speaks, should it not be TLS.
-struct Noting<'a, 'b, 'c> {
-    below: Below<'b, 'c>,
-    first: &'a mut Vec<u8>,
-}
-
-impl Read for Noting<'_, '_, '_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let read = self.below.read(bytes)?;
-        if self.first.len() < FIRST {
-            self.first.extend(&bytes[..read.min(FIRST)]);
-        }
-        Ok(read)
     }
 }
 
