@@ -2,8 +2,11 @@
 //!
 //! Read [`next`] first: it is the only place where a connection changes state. Facts ([`Input`]) come in,
 //! orders ([`Action`]) go out; there is no clock, no socket and no lock. [`Lifecycle`] adds the memory that
-//! the table needs: since when, why, until when. `docs/lifecycle.md` is generated from this table by a walk
-//! over every world that it can reach (`walk.rs`), which also proves the rules stated there.
+//! the table needs: since when, why, until when. One step is its own: while an end of our side is ordered
+//! and not said, what would linger or close is still [`State::Closing`].
+//!
+//! `docs/lifecycle.md` is generated from this table by a walk over every world that it can reach (`walk.rs`), which
+//! also proves the rules stated there.
 //!
 //! Down the ladder only, but for `Active` to `Idle`:
 //!
