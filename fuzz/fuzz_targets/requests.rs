@@ -6,7 +6,7 @@
 
 use adieu_fuzz::chunks::{field, is_text, is_token};
 use adieu_fuzz::plan::Plan;
-use adieu_proto::codec::request::{Asked, BodyFraming, Unsendable, Wish, encode};
+use adieu_proto::codec::request::{Asked, BodyFraming, TargetForm, Unsendable, Wish, encode};
 use http::{HeaderName, HeaderValue, Method, Request, Version, request};
 use libfuzzer_sys::fuzz_target;
 
@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let length = [Some(0), None, Some(1), Some(7), Some(1234567890), Some(u64::MAX)][plan.choice(1, 6)];
     let Some(head) = request(&plan) else { return };
     let mut out = b"before".to_vec();
-    match encode(&head, length, &mut out) {
+    match encode(&head, length, TargetForm::Origin, &mut out) {
         Ok(asked) => {
             check(&head, length, &asked, out.strip_prefix(b"before").expect("nothing before is touched"))
         }

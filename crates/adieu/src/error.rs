@@ -31,6 +31,16 @@ pub enum ErrorKind {
     InvalidRequest,
     /// There is no tokio runtime here.
     NoRuntime,
+    /// The client was closed before the request could begin. Nothing was written.
+    ClientClosed,
+    /// The name of the host was not found.
+    Resolve,
+    /// The name of the proxy was not found.
+    ProxyResolve,
+    /// No address of the host, or of the proxy, took a connection; the source lists them.
+    Connect,
+    /// The proxy refused, or answered something else than a proxy would.
+    Proxy,
     /// The response before this one is still being read: read it to its end or drop it. Nothing was written.
     NotReady,
     /// The connection was on its way out, gone, or closed by this side; [`Error::close_reason`] tells why.
@@ -163,8 +173,13 @@ impl Error {
         match (self.0.kind, &self.0.reason) {
             (ErrorKind::InvalidRequest | ErrorKind::NotReady | ErrorKind::RequestBody, _) => Blame::Caller,
             (_, Some(reason)) => reason.blame(),
-            (ErrorKind::Tls | ErrorKind::Certificate, None) => Blame::Peer,
+            (ErrorKind::Resolve | ErrorKind::ProxyResolve | ErrorKind::Connect, None) => Blame::Network,
+            (ErrorKind::Proxy, None) => Blame::Peer,
             (ErrorKind::Timeout(Phase::TlsHandshake), None) => Blame::Peer,
+            (ErrorKind::Timeout(Phase::PoolWait | Phase::Exchange), None) => Blame::Policy,
+            (ErrorKind::Timeout(Phase::ProxyHandshake), None) => Blame::Peer,
+            (ErrorKind::Timeout(_), None) => Blame::Network,
+            (ErrorKind::Tls | ErrorKind::Certificate, None) => Blame::Peer,
             (_, None) => Blame::Caller,
         }
     }
@@ -206,6 +221,11 @@ impl fmt::Display for Error {
         match (cause.kind, &cause.reason) {
             (ErrorKind::InvalidRequest, _) => f.write_str("invalid request")?,
             (ErrorKind::NoRuntime, _) => f.write_str("no tokio runtime here: call it from within one")?,
+            (ErrorKind::ClientClosed, _) => f.write_str("the client is closed")?,
+            (ErrorKind::Resolve, _) => f.write_str("the host was not found")?,
+            (ErrorKind::ProxyResolve, _) => f.write_str("the proxy was not found")?,
+            (ErrorKind::Connect, _) => f.write_str("could not connect")?,
+            (ErrorKind::Proxy, _) => f.write_str("the proxy refused")?,
             (ErrorKind::NotReady, _) => {
                 f.write_str(
                     "the response before this one is still being read: read it to its end or drop it",
@@ -237,7 +257,17 @@ impl fmt::Display for Error {
             (kind, None) => write!(f, "{kind:?}")?,
         }
         // Only the source tells what a person could do about it.
-        let tells = matches!(cause.kind, ErrorKind::Tls | ErrorKind::TlsSetup | ErrorKind::Certificate);
+        let tells = matches!(
+            cause.kind,
+            ErrorKind::InvalidRequest
+                | ErrorKind::Resolve
+                | ErrorKind::ProxyResolve
+                | ErrorKind::Connect
+                | ErrorKind::Proxy
+                | ErrorKind::Tls
+                | ErrorKind::TlsSetup
+                | ErrorKind::Certificate
+        ) || matches!((cause.kind, &cause.reason), (ErrorKind::Timeout(_), None));
         if let Some(source) = &cause.source
             && tells
         {
@@ -273,6 +303,9 @@ impl From<Error> for io::Error {
         let kind = match (error.0.kind, &error.0.reason) {
             (ErrorKind::InvalidRequest, _) => io::ErrorKind::InvalidInput,
             (ErrorKind::Timeout(_), _) => io::ErrorKind::TimedOut,
+            (ErrorKind::Resolve | ErrorKind::ProxyResolve, _) => io::ErrorKind::NotFound,
+            (ErrorKind::Connect, _) => io::ErrorKind::ConnectionRefused,
+            (ErrorKind::ClientClosed, _) => io::ErrorKind::ConnectionAborted,
             (ErrorKind::Reset, _) => io::ErrorKind::ConnectionReset,
             (ErrorKind::NoResponse | ErrorKind::IncompleteHead | ErrorKind::IncompleteBody, _) => {
                 io::ErrorKind::UnexpectedEof

@@ -32,6 +32,7 @@
 pub mod conn;
 mod drive;
 mod error;
+pub mod observe;
 mod rt;
 pub mod transport;
 

@@ -68,11 +68,27 @@ pub enum Wish {
     No,
 }
 
+/// In which form the target of a request is written (RFC 9112 section 3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a server is asked in the one form, a proxy in the other")]
+pub enum TargetForm {
+    /// `/path?query`, as a server is asked.
+    #[default]
+    Origin,
+    /// `http://host/path?query`, as a proxy is asked.
+    Absolute,
+}
+
 /// Writes the head of a request whose body announced `length` bytes (`None`: not known).
 ///
-/// An absolute target becomes origin-form and gives the `Host` field, unless one is there. CONNECT keeps its
+/// An absolute target becomes origin-form, unless `form` asks for it as it is, and gives the `Host` field, unless one is there. CONNECT keeps its
 /// authority, `OPTIONS *` its asterisk. After an error what was written is to be thrown away.
-pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut Vec<u8>) -> Result<Asked, Unsendable> {
+pub fn encode(
+    head: &request::Parts,
+    length: Option<u64>,
+    form: TargetForm,
+    out: &mut Vec<u8>,
+) -> Result<Asked, Unsendable> {
     if head.version != Version::HTTP_11 && head.version != Version::HTTP_10 {
         return Err(Unsendable::Version);
     }
@@ -84,6 +100,13 @@ pub fn encode(head: &request::Parts, length: Option<u64>, out: &mut Vec<u8>) -> 
     out.reserve(256);
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
+    if let (TargetForm::Absolute, false, Some(scheme), Some(host)) =
+        (form, is_connect, head.uri.scheme_str(), authority)
+    {
+        for part in [scheme, "://", host] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
     match (is_connect, head.uri.path_and_query()) {
         (true, _) => out.extend_from_slice(authority.unwrap_or_default().as_bytes()),
         (false, Some(target)) => {
@@ -253,7 +276,7 @@ mod tests {
     fn encoded(request: request::Builder, length: Option<u64>) -> Result<(String, Asked), Unsendable> {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let mut out = Vec::new();
-        let asked = encode(&head, length, &mut out)?;
+        let asked = encode(&head, length, TargetForm::Origin, &mut out)?;
         Ok((String::from_utf8(out).unwrap(), asked))
     }
 
@@ -269,6 +292,10 @@ mod tests {
         assert_eq!(head, "GET / HTTP/1.1\r\nhost: other\r\n\r\n");
         let (head, _) = encoded(Request::options("*").header("host", "h"), Some(0)).unwrap();
         assert_eq!(head, "OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n");
+        let mut out = Vec::new();
+        let (head, ()) = Request::get("http://user@h:8080?q").body(()).unwrap().into_parts();
+        encode(&head, Some(0), TargetForm::Absolute, &mut out).unwrap();
+        assert_eq!(out, b"GET http://h:8080/?q HTTP/1.1\r\nhost: h:8080\r\n\r\n", "as a proxy is asked");
         let (head, asked) = encoded(Request::connect("example.com:443"), Some(0)).unwrap();
         assert_eq!(
             (head.as_str(), asked.upgrade),

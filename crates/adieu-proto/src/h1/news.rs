@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 
 use crate::codec::limits::Limits;
-use crate::codec::request::Unsendable;
+use crate::codec::request::{TargetForm, Unsendable};
 use crate::fate::Facts;
 use crate::lifecycle::{CloseReason, ExchangePhase, LifecycleLimits, Timeouts, TlsAlert};
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub early_response: EarlyResponse,
     /// Whether our side can end while the peer's goes on.
     pub half_close: HalfClose,
+    /// Whether a server is asked, or a proxy.
+    pub target: TargetForm,
 }
 
 /// Whether one side of the transport can end while the other goes on.

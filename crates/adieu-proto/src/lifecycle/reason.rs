@@ -20,10 +20,15 @@ pub enum CloseReason {
     MaxAge,
     /// The connection did its maximum number of exchanges.
     MaxExchanges,
+    /// The pool needed its place for another; which of its limits was reached.
+    PoolLimit(&'static str),
     /// Too many dropped connections were on their way out; this was the oldest. Told in place of the first cause.
     Shed,
     /// The runtime that drove the connection is gone.
     RuntimeGone,
+
+    /// It never opened; which step failed: `resolve`, `connect`, `proxy`, `TLS`, `certificate`.
+    NotOpened(&'static str),
 
     /// Our request said `Connection: close`.
     RequestAskedClose,
@@ -94,8 +99,16 @@ pub struct TlsAlert(pub u8);
 pub enum Phase {
     /// Resolving, connecting, and all handshakes.
     Opening,
+    /// Resolving the name of the host, or of a proxy.
+    Resolve,
+    /// Connecting, over all addresses.
+    Connect,
+    /// The proxy's part: SOCKS, or its answer to CONNECT.
+    ProxyHandshake,
     /// The TLS handshake.
     TlsHandshake,
+    /// Waiting for a connection of the pool.
+    PoolWait,
     /// The transport took no bytes of ours.
     WriteStall,
     /// From the last byte of the request to the response head.
@@ -157,7 +170,8 @@ impl CloseReason {
             | Self::ProtocolError(_)
             | Self::LimitExceeded(_)
             | Self::UploadStopped => Party::Peer,
-            Self::Network(_) => Party::Network,
+            Self::Network(_) | Self::NotOpened("resolve" | "connect") => Party::Network,
+            Self::NotOpened(_) => Party::Peer,
             _ => Party::Local,
         }
     }
@@ -177,11 +191,18 @@ impl CloseReason {
             | Self::IdleLimit
             | Self::MaxAge
             | Self::MaxExchanges
+            | Self::PoolLimit(_)
             | Self::Shed
             | Self::TimedOut(
-                Phase::Drain | Phase::Exchange | Phase::UpgradeIdle | Phase::UpgradeHalfClosed,
+                Phase::Drain
+                | Phase::Exchange
+                | Phase::PoolWait
+                | Phase::UpgradeIdle
+                | Phase::UpgradeHalfClosed,
             ) => Blame::Policy,
-            Self::TimedOut(Phase::Opening | Phase::WriteStall) | Self::Network(_) => Blame::Network,
+            Self::TimedOut(Phase::Opening | Phase::Resolve | Phase::Connect | Phase::WriteStall)
+            | Self::NotOpened("resolve" | "connect")
+            | Self::Network(_) => Blame::Network,
             _ => Blame::Peer,
         }
     }
@@ -199,6 +220,8 @@ impl CloseReason {
             Self::IdleLimit => "idle_limit",
             Self::MaxAge => "max_age",
             Self::MaxExchanges => "max_exchanges",
+            Self::PoolLimit(_) => "pool_limit",
+            Self::NotOpened(_) => "not_opened",
             Self::Shed => "shed",
             Self::RuntimeGone => "runtime_gone",
             Self::RequestAskedClose => "request_asked_close",
@@ -220,7 +243,11 @@ impl CloseReason {
             Self::LimitExceeded(_) => "limit_exceeded",
             Self::TimedOut(phase) => match phase {
                 Phase::Opening => "timeout_opening",
+                Phase::Resolve => "timeout_resolve",
+                Phase::Connect => "timeout_connect",
+                Phase::ProxyHandshake => "timeout_proxy_handshake",
                 Phase::TlsHandshake => "timeout_tls_handshake",
+                Phase::PoolWait => "timeout_pool_wait",
                 Phase::WriteStall => "timeout_write_stall",
                 Phase::ResponseHead => "timeout_response_head",
                 Phase::BodyGap => "timeout_body_gap",
@@ -257,6 +284,8 @@ impl fmt::Display for CloseReason {
             Self::ProtocolError(what) => return write!(f, "the peer broke the protocol: {what}"),
             Self::LimitExceeded(limit) => return write!(f, "the peer exceeded the limit on {limit}"),
             Self::TimedOut(phase) => return write!(f, "timed out: {phase}"),
+            Self::NotOpened(step) => return write!(f, "it never opened: {step} failed"),
+            Self::PoolLimit(limit) => return write!(f, "the pool's limit on {limit} was reached"),
             Self::Network(kind) => return write!(f, "the network failed: {kind}"),
             Self::HandlesDropped => "the sender and every handle were dropped",
             Self::IdleLimit => "idle for longer than its limit",
@@ -323,6 +352,10 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Opening => "opening the connection",
+            Self::Resolve => "resolving the name",
+            Self::Connect => "connecting",
+            Self::ProxyHandshake => "the proxy's handshake",
+            Self::PoolWait => "waiting for a connection of the pool",
             Self::TlsHandshake => "the TLS handshake",
             Self::WriteStall => "the transport took no bytes",
             Self::ResponseHead => "waiting for the response head",

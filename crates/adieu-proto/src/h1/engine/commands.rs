@@ -36,10 +36,11 @@ impl Engine {
             }
         }
         let staging = self.send.staging();
-        let asked = request_codec::encode(head, length, staging).map_err(|unsendable| {
-            staging.clear();
-            NotOpen::Unsendable(unsendable)
-        })?;
+        let asked =
+            request_codec::encode(head, length, self.config.target, staging).map_err(|unsendable| {
+                staging.clear();
+                NotOpen::Unsendable(unsendable)
+            })?;
         let bytes = staging.len() as u64;
         let reused = if self.life.exchanges().0 > 0 { Use::Reused } else { Use::Fresh };
         self.exchange = Exchange {

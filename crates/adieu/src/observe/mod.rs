@@ -1,0 +1,16 @@
+//! What is told of connections: events as they happen, to hooks and streams.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `event` | what can happen: one typed enum |
+//! | `observers` | who is told |
+//! | `stream` | events to be read later, bounded |
+
+mod event;
+mod observers;
+mod stream;
+
+pub use event::{Event, Happening, Outcome};
+pub use observers::Observer;
+pub(crate) use observers::{Observers, Teller};
+pub use stream::{Events, Told};

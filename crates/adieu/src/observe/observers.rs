@@ -1,0 +1,97 @@
+//! Who is told: hooks that are called at once, and streams that are read later.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use adieu_proto::lifecycle::ConnectionId;
+
+use super::event::{Event, Happening};
+use super::stream::{Events, Mailbox};
+
+/// A hook that is told of each event as it happens, in the task in which it happens.
+///
+/// It is called under no lock, so it may ask and close connections; but whatever time it takes, the connection that it
+/// is told of does not get. It must not panic.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn observe(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// All who are told; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Observers(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    hooks: Vec<Arc<dyn Observer>>,
+    mailboxes: RwLock<Vec<Arc<Mailbox>>>,
+    /// Whether there is anybody: a look that costs next to nothing.
+    anybody: AtomicBool,
+}
+
+/// Tells of one connection that is being opened.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    pub(crate) observers: Observers,
+    pub(crate) connection: ConnectionId,
+    pub(crate) origin: Arc<str>,
+}
+
+impl Observers {
+    pub(crate) fn new(hooks: Vec<Arc<dyn Observer>>) -> Self {
+        let anybody = AtomicBool::new(!hooks.is_empty());
+        Self(Arc::new(Shared { hooks, mailboxes: RwLock::default(), anybody }))
+    }
+
+    /// Whether anybody is told of anything.
+    pub(crate) fn anybody(&self) -> bool {
+        self.0.anybody.load(Ordering::Relaxed)
+    }
+
+    /// Calls every hook and fills every mailbox. Called under no lock.
+    pub(crate) fn tell(&self, event: &Event) {
+        for hook in &self.0.hooks {
+            hook.observe(event);
+        }
+        let mut left = false;
+        for mailbox in self.0.mailboxes.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            left |= !mailbox.put(event);
+        }
+        if left {
+            self.forget_unread();
+        }
+    }
+
+    /// A stream of what happens from now on, `capacity` events at most between two reads.
+    pub(crate) fn subscribe(&self, capacity: usize) -> Events {
+        let mailbox = Arc::new(Mailbox::new(capacity));
+        self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner).push(mailbox.clone());
+        self.0.anybody.store(true, Ordering::Relaxed);
+        Events::new(mailbox)
+    }
+
+    fn forget_unread(&self) {
+        let mut mailboxes = self.0.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.retain(|mailbox| mailbox.is_read());
+        if mailboxes.is_empty() && self.0.hooks.is_empty() {
+            self.0.anybody.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Teller {
+    /// Tells at once.
+    pub(crate) fn tell(&self, at: Instant, what: impl FnOnce() -> Happening) {
+        if self.observers.anybody() {
+            let connection = Some(self.connection);
+            self.observers.tell(&Event { at, connection, origin: self.origin.clone(), what: what() });
+        }
+    }
+}
