@@ -8,6 +8,7 @@
 //! | 1 | [`lifecycle`] | the states of a connection and the one function that changes them; close modes, reasons, reports, snapshots |
 //! | 1 | [`codec`] | bytes to HTTP/1.1 values and back, one message at a time |
 //! | 2 | [`fate`] | what is known of a request that failed |
+//! | 2 | [`shelf`] | the pure part of the pool: which connection serves which request, and who waits |
 //! | 3 | [`h1`] | the HTTP/1.1 engine: send half, receive half, reuse verdict |
 //!
 //! A module imports from the floors below it or from its own folder. The public face for users is the crate
@@ -19,3 +20,4 @@ pub mod codec;
 pub mod fate;
 pub mod h1;
 pub mod lifecycle;
+pub mod shelf;

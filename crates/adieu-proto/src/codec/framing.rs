@@ -41,6 +41,18 @@ pub struct Notes {
     pub persistence: Persistence,
     /// What it says of pauses in its body.
     pub rhythm: Rhythm,
+    /// How long and how often the peer says that it will go on.
+    pub hint: Hint,
+}
+
+/// What `Keep-Alive` says (RFC 2068 section 19.7.1.1): no promise, but worth believing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hint {
+    /// So many seconds an idle connection is kept.
+    pub timeout: Option<u32>,
+    /// So many exchanges more will be done.
+    pub max: Option<u32>,
 }
 
 /// What a response says of the connection's future.
@@ -88,11 +100,28 @@ enum Coding {
     Bad(&'static str),
 }
 
+impl Hint {
+    /// What is no number, or too large a one, says nothing.
+    fn note(&mut self, value: &[u8]) {
+        for item in list(value) {
+            let Ok(item) = std::str::from_utf8(item) else { continue };
+            let Some((name, number)) = item.split_once('=') else { continue };
+            let number = number.trim().trim_matches('"').parse().ok();
+            match name.trim() {
+                name if name.eq_ignore_ascii_case("timeout") => self.timeout = number,
+                name if name.eq_ignore_ascii_case("max") => self.max = number,
+                _ => {}
+            }
+        }
+    }
+}
+
 impl Notes {
     /// Notes one field. By the length of its name first: most fields say nothing here.
     pub fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
             10 if is(name, b"Connection", b"connection") => self.persistence.note(value),
+            10 if is(name, b"Keep-Alive", b"keep-alive") => self.hint.note(value),
             12 if is(name, b"Content-Type", b"content-type") => self.rhythm.note(value),
             14 if is(name, b"Content-Length", b"content-length") => self.length.note(value),
             17 if is(name, b"Transfer-Encoding", b"transfer-encoding") => self.coding.note(value),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::journal::{Entry, Journal, Outcome};
 use super::mode::LINGER;
 use super::{
     Action, CloseKind, CloseMode, CloseReason, Ended, First, Goodbye, Input, Parting, Phase, Request, Side,
@@ -34,12 +35,14 @@ pub struct Lifecycle {
     /// When the driver began to carry out the goodbye; `linger` runs from here.
     goodbye_begun: Option<Instant>,
     in_flight: u32,
+    begun: u64,
     done: u64,
     failed: u64,
     sent: Signals,
     received: Signals,
     spent: Spent,
     actions: VecDeque<Action>,
+    journal: Journal,
 }
 
 /// How long a connection may stay in a state.
@@ -50,6 +53,12 @@ pub struct LifecycleLimits {
     pub opening: Option<Duration>,
     /// Nothing in flight. Default: no limit (the pool sets one).
     pub idle: Option<Duration>,
+    /// From the first handshake; then no new exchange begins. Default: no limit.
+    pub age: Option<Duration>,
+    /// How much longer than `age` an exchange in flight may take; `None`: as long as it likes. Default: `None`.
+    pub age_grace: Option<Duration>,
+    /// Exchanges in all. Default: no limit.
+    pub exchanges: Option<u64>,
     /// From the start of our goodbye to the peer's end, where no close says otherwise. Default 2 s.
     pub linger: Duration,
     /// The moment a peer gets to end first when it announced its end. Default 100 ms.
@@ -90,13 +99,20 @@ impl Lifecycle {
             half: Half::Said,
             goodbye_begun: None,
             in_flight: 0,
+            begun: 0,
             done: 0,
             failed: 0,
             sent: Signals::default(),
             received: Signals::default(),
             spent: Spent::default(),
             actions: VecDeque::new(),
+            journal: Journal::default(),
         }
+    }
+
+    /// What happened since it was last taken, where somebody wants to know.
+    pub fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
     }
 
     /// Where the connection is.
@@ -178,13 +194,20 @@ impl Lifecycle {
                 // Our FIN may have been said long ago: the wait for theirs runs from now.
                 self.goodbye_begun = Some(now);
             }
+            self.journal.note(now, || Entry::State { from: self.state, to: state });
             (self.state, self.since) = (state, now);
         }
         for &action in actions.as_slice() {
             match action {
                 Action::DropTransport(Parting::Plain) if state != to => continue,
                 Action::SayGoodbye(Goodbye::HalfOnly) => self.half = Half::Owed,
+                Action::LeavePool => self
+                    .journal
+                    .note(now, || Entry::Retired(self.reason.clone().unwrap_or(CloseReason::RuntimeGone))),
                 Action::FailExchanges => {
+                    if self.in_flight > 0 {
+                        self.journal.note(now, || Entry::Ended(self.begun, Outcome::Failed));
+                    }
                     self.failed += u64::from(self.in_flight);
                     self.in_flight = 0;
                 }
@@ -265,13 +288,41 @@ impl Lifecycle {
     pub fn handle_timeout(&mut self, now: Instant, request: Request) {
         // A deadline leads down the ladder, to a state whose own deadline may have passed as well.
         while self.poll_timeout().is_some_and(|at| at <= now) {
+            let old = self.age_at().is_some_and(|at| at <= now);
             let reason = match self.state {
+                State::Active => {
+                    let until = self.limits.age_grace.and_then(|grace| now.checked_add(grace));
+                    self.retire(now, until, CloseReason::MaxAge);
+                    continue;
+                }
                 State::Opening => CloseReason::TimedOut(Phase::Opening),
+                State::Idle if old => CloseReason::MaxAge,
                 State::Idle => CloseReason::IdleLimit,
                 _ => CloseReason::TimedOut(Phase::Drain),
             };
             self.handle_end(now, Input::Deadline(request), reason);
         }
+    }
+
+    /// The peer said how long it keeps an idle connection; less than what is allowed here counts.
+    pub fn limit_idle(&mut self, limit: Duration) {
+        self.limits.idle = Some(self.limits.idle.map_or(limit, |own| own.min(limit)));
+    }
+
+    /// The peer said how many more exchanges it will do; fewer than what is allowed here count.
+    pub fn limit_exchanges(&mut self, more: u64) {
+        let limit = self.ended_or_in_flight().saturating_add(more);
+        self.limits.exchanges = Some(self.limits.exchanges.map_or(limit, |own| own.min(limit)));
+    }
+
+    /// How long nothing may be in flight.
+    #[must_use]
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.limits.idle
+    }
+
+    fn age_at(&self) -> Option<Instant> {
+        self.born.checked_add(self.limits.age?)
     }
 
     /// No new exchange from now on. Only a close or a policy gives `until`; an earlier one shortens.
@@ -306,24 +357,39 @@ impl Lifecycle {
     pub fn begin_exchange(&mut self, now: Instant) {
         debug_assert!(self.state.is_open(), "an exchange began on a connection that is {}", self.state);
         self.in_flight += 1;
+        self.begun += 1;
         if self.in_flight == 1 {
             self.handle(now, Input::Busy);
         }
+        self.journal.note(now, || Entry::Began(self.begun));
     }
 
     /// An exchange ended well, its request whole.
     pub fn end_exchange(&mut self, now: Instant, first: First) {
         debug_assert!(self.in_flight > 0, "an exchange ended that never began");
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.done += 1;
+        self.note_done(now);
+        if self.limits.exchanges.is_some_and(|limit| self.ended_or_in_flight() >= limit) {
+            self.handle_end(now, Input::Retire { until: None }, CloseReason::MaxExchanges);
+        }
         if self.in_flight == 0 {
             self.handle(now, Input::Quiet(first));
         }
     }
 
+    fn ended_or_in_flight(&self) -> u64 {
+        self.done + self.failed + u64::from(self.in_flight)
+    }
+
+    fn note_done(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.done += 1;
+        self.journal.note(now, || Entry::Ended(self.begun, Outcome::Done));
+    }
+
     /// An exchange was taken back before anything of it reached the transport: it counts neither way.
     pub fn withdraw_exchange(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.journal.note(now, || Entry::Ended(self.begun, Outcome::Withdrawn));
         if self.in_flight == 0 {
             self.handle(now, Input::Quiet(First::Us));
         }
@@ -332,15 +398,13 @@ impl Lifecycle {
     /// The last exchange ended, its response whole, but its request cut short. `input` tells whether the peer can
     /// still be shown that by a reset: `Abort`, or `Broken`.
     pub fn end_exchange_cut(&mut self, now: Instant, input: Input, reason: CloseReason) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.done += 1;
+        self.note_done(now);
         self.handle_end(now, input, reason);
     }
 
     /// An exchange became an upgraded connection: it counts as done.
     pub fn upgrade(&mut self, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.done += 1;
+        self.note_done(now);
         self.handle(now, Input::Upgrade);
     }
 
@@ -365,7 +429,13 @@ impl Lifecycle {
         let (since, linger) = (self.since, self.linger_limit());
         match self.state {
             State::Opening => self.limits.opening.and_then(|limit| since.checked_add(limit)),
-            State::Idle => self.limits.idle.and_then(|limit| since.checked_add(limit)),
+            State::Idle => {
+                let idle = self.limits.idle.and_then(|limit| since.checked_add(limit));
+                match (idle, self.age_at()) {
+                    (Some(idle), Some(age)) => Some(idle.min(age)),
+                    (idle, age) => idle.or(age),
+                }
+            }
             State::Yielding => since.checked_add(self.limits.yielding),
             State::Draining { .. }
             | State::HalfClosing
@@ -374,7 +444,8 @@ impl Lifecycle {
             | State::Upgraded { .. } => self.until,
             State::Closing { .. } => self.goodbye_begun?.checked_add(linger),
             State::Lingering => self.goodbye_begun.unwrap_or(since).checked_add(linger),
-            State::Active | State::Closed => None,
+            State::Active => self.age_at(),
+            State::Closed => None,
         }
     }
 
@@ -439,7 +510,15 @@ impl Lifecycle {
 
 impl Default for LifecycleLimits {
     fn default() -> Self {
-        Self { opening: None, idle: None, linger: LINGER, yielding: Duration::from_millis(100) }
+        Self {
+            opening: None,
+            idle: None,
+            age: None,
+            age_grace: None,
+            exchanges: None,
+            linger: LINGER,
+            yielding: Duration::from_millis(100),
+        }
     }
 }
 

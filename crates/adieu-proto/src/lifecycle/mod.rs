@@ -15,6 +15,7 @@
 //!                                                      `-> Closing -> Lingering -> Closed
 //! ```
 
+mod journal;
 mod layers;
 mod machine;
 mod mode;
@@ -27,6 +28,7 @@ mod timeouts;
 #[cfg(test)]
 mod walk;
 
+pub use journal::{Entry, Journal, Outcome, Readers};
 pub use layers::{Layer, LayerReport, TlsSession};
 pub use machine::{Lifecycle, LifecycleLimits};
 pub use mode::{CloseKind, CloseMode};

@@ -32,7 +32,7 @@ pub use super::handle::Connection;
 use super::request::{Outgoing, length_of, upload_of};
 pub use super::response::ResponseFuture;
 use super::response::{OnInterim, begin};
-use crate::drive::{Departures, Lease, Wire};
+use crate::drive::{Departures, Lease, Parts, Wire, next_id};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::rt::{self, Runtime};
 use crate::transport::{self, Transport};
@@ -64,7 +64,7 @@ pub async fn handshake_on(transport: impl Transport) -> Result<(SendRequest, Con
 #[derive(Clone, Default)]
 pub struct Builder {
     config: Config,
-    origin: Option<String>,
+    origin: Option<Arc<str>>,
     on_interim: Option<OnInterim>,
     departures: Option<Departures>,
 }
@@ -132,7 +132,7 @@ impl Builder {
 
     /// Whom the connection serves (`http://example.com`), as reports and snapshots name it. Default: nothing.
     #[must_use]
-    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+    pub fn origin(mut self, origin: impl Into<Arc<str>>) -> Self {
         self.origin = Some(origin.into());
         self
     }
@@ -181,7 +181,9 @@ impl Builder {
         config.half_close = io.half_close();
         let engine = Engine::new(now, config);
         let departures = self.departures.clone().unwrap_or_else(Departures::common);
-        let wire = Wire::new(now, io, engine, self.origin.clone(), runtime, departures);
+        let parts =
+            Parts { id: next_id(), io, engine, origin: self.origin.clone(), runtime, departures, kept: None };
+        let wire = Wire::new(now, parts);
         let lease = Arc::new(Lease(wire.clone()));
         let sender = SendRequest { wire, on_interim: self.on_interim.clone(), lease: lease.clone() };
         Ok((sender, Connection::new(lease)))
@@ -212,7 +214,7 @@ impl SendRequest {
         ResponseFuture::new(
             self.wire.clone(),
             self.on_interim.clone(),
-            Outgoing::new(request, self.lease.clone()),
+            Outgoing::new(request, Some(self.lease.clone())),
         )
     }
 
@@ -259,7 +261,7 @@ impl SendRequest {
         let now = rt::now();
         let mut work = self.wire.lock();
         work.obey(now);
-        begin(&self.wire, &mut work, now, cx, head, length)
+        begin(&self.wire, &mut work, now, cx, head, length, None)
     }
 
     /// Waits until the next request can be sent: the response before it was read or cleared away. A task that holds

@@ -12,4 +12,6 @@ mod response;
 mod upgraded;
 
 pub use handle::{Closing, Connection, Watch};
+pub(crate) use request::Outgoing;
+pub(crate) use response::OnInterim;
 pub use upgraded::Upgraded;

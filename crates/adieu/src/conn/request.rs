@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adieu_proto::lifecycle::Timeouts;
 use bytes::{Buf, Bytes};
 use http::request;
 use http_body::Body;
@@ -11,25 +12,27 @@ use crate::drive::{Lease, Upload};
 use crate::error::BoxError;
 
 /// A request taken apart.
-pub(super) struct Outgoing {
-    pub(super) head: request::Parts,
+pub(crate) struct Outgoing {
+    pub(crate) head: request::Parts,
     /// What the body says of its length; `None`: not known.
     pub(super) length: Option<u64>,
     /// `None`: there is no body.
     pub(super) upload: Option<Upload>,
-    /// What is not begun yet keeps its connection, as it would if its sender were still there.
-    _lease: Arc<Lease>,
+    /// How long each phase may take; `None`: what the connection says.
+    pub(crate) timeouts: Option<Timeouts>,
+    /// What is not begun yet keeps its connection, as it would if its sender were still there. `None`: a pool does.
+    _lease: Option<Arc<Lease>>,
 }
 
 impl Outgoing {
-    pub(super) fn new<B>(request: http::Request<B>, lease: Arc<Lease>) -> Self
+    pub(crate) fn new<B>(request: http::Request<B>, lease: Option<Arc<Lease>>) -> Self
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        Self { length: length_of(&body), head, upload: upload_of(body), _lease: lease }
+        Self { length: length_of(&body), head, upload: upload_of(body), timeouts: None, _lease: lease }
     }
 }
 

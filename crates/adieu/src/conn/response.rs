@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use adieu_proto::h1::{BodySize, Event, NotOpen};
-use adieu_proto::lifecycle::State;
+use adieu_proto::lifecycle::{State, Timeouts};
 use http::{Response, request};
 
 use super::body::Body;
@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::rt;
 
 /// Called with each interim response (1xx), under no lock.
-pub(super) type OnInterim = Arc<dyn Fn(&Response<()>) + Send + Sync>;
+pub(crate) type OnInterim = Arc<dyn Fn(&Response<()>) + Send + Sync>;
 
 /// The response to come. Nothing is written before the first poll.
 ///
@@ -45,8 +45,25 @@ enum Stage {
 }
 
 impl ResponseFuture {
-    pub(super) fn new(wire: Arc<Wire>, on_interim: Option<OnInterim>, outgoing: Outgoing) -> Self {
+    pub(crate) fn new(wire: Arc<Wire>, on_interim: Option<OnInterim>, outgoing: Outgoing) -> Self {
         Self { wire, on_interim, outgoing: Some(outgoing), stage: Stage::New }
+    }
+
+    /// What could not be begun on this connection: nothing of it was written.
+    pub(crate) fn take_unsent(&mut self) -> Option<Outgoing> {
+        match self.stage {
+            Stage::Over => self.outgoing.take(),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was begun yet.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.stage, Stage::New)
+    }
+
+    pub(crate) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
     }
 
     /// The future of an exchange that was begun.
@@ -68,6 +85,7 @@ pub(super) fn begin(
     cx: &mut Context<'_>,
     head: &request::Parts,
     length: Option<u64>,
+    timeouts: Option<&Timeouts>,
 ) -> Poll<Result<u64, Error>> {
     let looked = match work.driver {
         Driver::Caller => work.look(now, cx),
@@ -81,7 +99,11 @@ pub(super) fn begin(
             Poll::Pending
         }
         Poll::Ready(()) => match work.engine.begin(now, head, length) {
-            Ok(_) => return Poll::Ready(Ok(work.engine.exchange())),
+            Ok(_) => {
+                work.lent();
+                work.limit(timeouts);
+                return Poll::Ready(Ok(work.engine.exchange()));
+            }
             Err(NotOpen::Busy) if work.is_clearing() => {
                 wire.watch(cx.waker());
                 Poll::Pending
@@ -109,7 +131,8 @@ impl Future for ResponseFuture {
         work.obey(now);
         let mut looked = false;
         if let (Stage::New, Some(outgoing)) = (&*stage, &mut *outgoing) {
-            *stage = match ready!(begin(wire, &mut work, now, cx, &outgoing.head, outgoing.length)) {
+            let Outgoing { head, length, timeouts, .. } = &*outgoing;
+            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts.as_ref())) {
                 Ok(exchange) => Stage::Sent(exchange, outgoing.upload.take()),
                 Err(error) => {
                     *stage = Stage::Over;

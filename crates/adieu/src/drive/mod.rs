@@ -12,6 +12,8 @@
 //! | `work` | the part under the work lock: engine, transport, alarm; one turn; in `work/goodbye` how it is left |
 //! | `orders` | the leaf lock: what `Drop` and `close` leave for the next driver |
 //! | `attendant` | the task that drives when no caller does |
+//! | `keeper` | who keeps the connection between exchanges, and what it is told |
+//! | `telling` | how observers are told: in order, whoever drives |
 //! | `departures` | the bounded set of connections on their way out |
 //!
 //! Locks: `work` before `orders`, and `orders` is a leaf; the set of departures has a lock of its own under
@@ -19,7 +21,9 @@
 
 mod attendant;
 mod departures;
+mod keeper;
 mod orders;
+mod telling;
 mod wire;
 mod work;
 
@@ -32,8 +36,9 @@ use http_body::Frame;
 use crate::error::{BoxError, Error};
 
 pub(crate) use departures::Departures;
+pub(crate) use keeper::{Keeper, Kept, Standing};
 pub(crate) use orders::Upload;
-pub(crate) use wire::{Lease, Locked, Wire};
+pub(crate) use wire::{Lease, Locked, Parts, Wire, next_id};
 pub(crate) use work::{Driver, Turned};
 
 /// Gives the engine the next frame of a request's body.

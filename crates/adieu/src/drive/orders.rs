@@ -1,14 +1,17 @@
 //! The leaf lock of a connection: what `Drop` and `close` leave for its next driver, and who waits for news.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::Waker;
+use std::time::Instant;
 
-use adieu_proto::lifecycle::{CloseMode, CloseReport};
+use adieu_proto::lifecycle::{CloseMode, CloseReason, CloseReport};
 use bytes::Bytes;
 use http_body::Body;
 
 use super::departures::Departure;
 use crate::error::BoxError;
+use crate::observe::Happening;
 
 /// A request body as the engine takes it.
 pub(crate) type Upload = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
@@ -20,8 +23,8 @@ pub(super) struct Orders {
     pub(super) close: Option<CloseMode>,
     /// Abort: the set of departures was full.
     pub(super) shed: Option<Shed>,
-    /// The sender and every handle are gone.
-    pub(super) retire: Option<HandlesDropped>,
+    /// Take no new exchange, for this reason.
+    pub(super) retire: Option<CloseReason>,
     /// The caller of this exchange is gone.
     pub(super) abandoned: Option<u64>,
     /// The holder of an upgraded connection is gone.
@@ -38,6 +41,17 @@ pub(super) struct Orders {
     pub(super) closers: Vec<(u64, Waker)>,
     /// Those who wait for another state, and those who wait to begin an exchange.
     pub(super) watchers: Vec<Waker>,
+    /// What happened and observers do not know yet, in order.
+    pub(super) untold: VecDeque<(Instant, Happening)>,
+    pub(super) telling: Telling,
+}
+
+/// Whether somebody is telling the observers right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Telling {
+    #[default]
+    Nobody,
+    Somebody,
 }
 
 /// The oldest of too many departures must go.
@@ -45,9 +59,6 @@ pub(super) struct Shed;
 
 /// Nobody holds the connection that another protocol had.
 pub(super) struct UpgradedDropped;
-
-/// Nobody holds the connection any more.
-pub(super) struct HandlesDropped;
 
 /// Whether the attendant is there.
 #[derive(Default)]

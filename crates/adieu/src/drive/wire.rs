@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use adieu_proto::h1::Engine;
 use adieu_proto::lifecycle::{
-    Address, CloseMode, CloseReason, CloseReport, ConnectionId, LayerReport, Signal, Snapshot, State,
+    Address, CloseMode, CloseReason, CloseReport, ConnectionId, Entry, LayerReport, Signal, Snapshot, State,
     TlsSession,
 };
 
 use super::departures::{Departure, Departures, Leaver};
-use super::orders::{Attendance, HandlesDropped, Orders, Shed, UpgradedDropped, Upload, enlist};
+use super::keeper::{Kept, Move, Standing};
+use super::orders::{Attendance, Orders, Shed, UpgradedDropped, Upload, enlist};
+use super::telling::told;
 use super::work::{Driver, Place, Work};
 use crate::rt::{self, Rung, Runtime};
 use crate::transport::{HalfClose, ResetArmed, Transport};
@@ -21,7 +23,7 @@ use crate::transport::{HalfClose, ResetArmed, Transport};
 /// One connection.
 pub(crate) struct Wire {
     id: ConnectionId,
-    origin: Option<String>,
+    origin: Option<Arc<str>>,
     peer: Option<Address>,
     local: Option<Address>,
     tls: Option<TlsSession>,
@@ -33,7 +35,20 @@ pub(crate) struct Wire {
     watched: AtomicBool,
     /// How many wait for the report.
     awaiting: Arc<AtomicUsize>,
+    /// Who keeps it between exchanges, if anybody does.
+    kept: Option<Kept>,
     pub(super) runtime: Runtime,
+}
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) id: ConnectionId,
+    pub(crate) io: Box<dyn Transport>,
+    pub(crate) engine: Engine,
+    pub(crate) origin: Option<Arc<str>>,
+    pub(crate) runtime: Runtime,
+    pub(crate) departures: Departures,
+    pub(crate) kept: Option<Kept>,
 }
 
 /// Retires the connection when the last of its holders is gone.
@@ -49,8 +64,18 @@ pub(crate) struct Locked<'w> {
 /// What is to be done once the work lock is let go of.
 struct After<'w> {
     wire: &'w Arc<Wire>,
+    /// What the keeper must be told.
+    moved: Move,
+    untold: Untold,
     /// Mostly there is none.
     news: Option<Box<News>>,
+}
+
+/// Whether there may be something that observers do not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Untold {
+    Something,
+    Nothing,
 }
 
 /// What happened under the work lock that others wait for.
@@ -62,6 +87,8 @@ struct News {
     /// The place among the departures that is free again.
     departure: Option<Departure>,
     attend: Attend,
+    /// Its report, the moment there is one.
+    closed: Option<Box<CloseReport>>,
 }
 
 /// Whether the attendant is to be called.
@@ -75,18 +102,17 @@ enum Attend {
 /// connection.
 struct Bell(Weak<Wire>);
 
+/// A number for a connection that will be, or is.
+pub(crate) fn next_id() -> ConnectionId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Wire {
-    pub(crate) fn new(
-        now: Instant,
-        io: Box<dyn Transport>,
-        engine: Engine,
-        origin: Option<String>,
-        runtime: Runtime,
-        departures: Departures,
-    ) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = ConnectionId::new(NEXT.fetch_add(1, Ordering::Relaxed));
+    pub(crate) fn new(now: Instant, parts: Parts) -> Arc<Self> {
+        let Parts { id, io, engine, origin, runtime, departures, kept } = parts;
         let (peer, local, tls) = (io.peer_address(), io.local_address(), io.tls().cloned());
+        let standing = if kept.is_some() { Standing::Lent } else { Standing::Left };
         let wire = Arc::new_cyclic(|wire| {
             let bell = Waker::from(Arc::new(Bell(wire.clone())));
             let leaver: Weak<Self> = wire.clone();
@@ -97,11 +123,12 @@ impl Wire {
                 peer,
                 local,
                 tls,
-                work: Mutex::new(Work::new(now, io, engine, place)),
+                work: Mutex::new(Work::new(now, io, engine, place, standing)),
                 orders: Mutex::default(),
                 pending: AtomicBool::new(false),
                 watched: AtomicBool::new(false),
                 awaiting: Arc::default(),
+                kept,
                 runtime,
             }
         });
@@ -116,7 +143,7 @@ impl Wire {
     /// Takes the work lock. Held for one turn only, over non-blocking calls.
     pub(crate) fn lock(self: &Arc<Self>) -> Locked<'_> {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { work, after: After { wire: self, news: None } }
+        Locked { work, after: After { wire: self, moved: Move::None, untold: Untold::Nothing, news: None } }
     }
 
     pub(super) fn orders(&self) -> MutexGuard<'_, Orders> {
@@ -128,6 +155,13 @@ impl Wire {
     /// Closes like this; of two orders the stricter wins.
     pub(crate) fn order_close(self: &Arc<Self>, mode: CloseMode) {
         self.order(|orders| orders.close = Some(orders.close.map_or(mode, |other| other.stricter(mode))));
+    }
+
+    /// Takes no new exchange, for this reason: those in flight end by themselves.
+    pub(crate) fn order_retire(self: &Arc<Self>, reason: CloseReason) {
+        self.order(|orders| {
+            orders.retire.get_or_insert(reason);
+        });
     }
 
     /// The caller of this exchange is gone.
@@ -180,11 +214,20 @@ impl Wire {
         let mut snapshot = work.engine.snapshot(now, self.id);
         snapshot.unacknowledged = work.unacknowledged();
         drop(work);
-        snapshot.origin.clone_from(&self.origin);
+        snapshot.origin = self.origin.as_deref().map(ToOwned::to_owned);
         snapshot.peer.clone_from(&self.peer);
         snapshot.local.clone_from(&self.local);
         snapshot.tls.clone_from(&self.tls);
         snapshot
+    }
+
+    pub(crate) fn origin(&self) -> Option<&Arc<str>> {
+        self.origin.as_ref()
+    }
+
+    /// Who keeps it, if anybody does.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
     }
 
     pub(crate) fn peer(&self) -> Option<&Address> {
@@ -300,8 +343,8 @@ impl Locked<'_> {
         if dropped.is_some() {
             work.engine.drop_upgraded(now);
         }
-        if retire.is_some() {
-            work.engine.retire(now, None, CloseReason::HandlesDropped);
+        if let Some(reason) = retire {
+            work.engine.retire(now, None, reason);
         }
         if let Some(mode) = close {
             work.engine.close(now, mode);
@@ -343,6 +386,14 @@ impl Drop for Locked<'_> {
             work.take_rung() == Rung::Yes || (work.driver == Driver::Caller && work.needs_attendant());
         // A place may be granted to a connection that has just closed.
         let leaves = state == State::Closed && work.departure.is_some();
+        let moved = work.standing.moves(state == State::Idle, state.is_open());
+        self.after.moved = moved;
+        if !work.engine.journal().is_empty() {
+            // Under the lock still, so that they stay in order.
+            let entries = work.engine.journal().take();
+            wire.orders().untold.extend(entries.into_iter().map(|(at, entry)| (at, told(entry))));
+            self.after.untold = Untold::Something;
+        }
         if !closed && !watched && !attend && !leaves && work.shed.is_empty() {
             return;
         }
@@ -351,13 +402,17 @@ impl Drop for Locked<'_> {
             wake: [None, None],
             departure: None,
             attend: if attend && !closed { Attend::Yes } else { Attend::No },
+            closed: None,
         };
         if closed {
             let mut report = work.engine.report(rt::now(), wire.id);
-            report.origin.clone_from(&wire.origin);
+            report.origin = wire.origin.as_deref().map(ToOwned::to_owned);
             report.peer.clone_from(&wire.peer);
             report.tls.clone_from(&wire.tls);
             report.layers = work.layers();
+            if wire.kept.is_some() {
+                news.closed = Some(Box::new(report.clone()));
+            }
             // Under the lock still: who sees that it is closed finds the report.
             wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];
@@ -372,7 +427,20 @@ impl Drop for Locked<'_> {
 impl Drop for After<'_> {
     /// Tells those who wait, under no lock.
     fn drop(&mut self) {
+        if let Some(kept) = &self.wire.kept {
+            match self.moved {
+                Move::None => {}
+                Move::Returned => kept.keeper.returned(self.wire),
+                Move::Left => kept.keeper.left(self.wire),
+            }
+            if self.untold == Untold::Something {
+                kept.tell_on(self.wire);
+            }
+        }
         let Some(news) = self.news.take() else { return };
+        if let (Some(kept), Some(report)) = (&self.wire.kept, news.closed) {
+            kept.closed(self.wire, report);
+        }
         drop(news.departure);
         let mut orders = self.wire.orders();
         let mut wake = std::mem::take(&mut orders.watchers);
@@ -433,6 +501,6 @@ impl Wake for Bell {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.order(|orders| orders.retire = Some(HandlesDropped));
+        self.0.order_retire(CloseReason::HandlesDropped);
     }
 }

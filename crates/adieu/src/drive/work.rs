@@ -9,10 +9,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use adieu_proto::h1::{Engine, TransportEnd};
-use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, LayerReport, Signal, State};
+use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, LayerReport, Signal, State, Timeouts};
 use tokio::io::AsyncWrite;
 
 use super::departures::{Departure, Departures, Leaver};
+use super::keeper::Standing;
 use crate::rt::{Alarm, Rung, Runtime, RuntimeGone};
 use crate::transport::{HalfClose, Peek, PeerEnd, Transport, end_of};
 
@@ -21,6 +22,8 @@ pub(crate) struct Work {
     pub(crate) engine: Engine,
     io: Option<Box<dyn Transport>>,
     pub(crate) driver: Driver,
+    /// Where it stands with its keeper.
+    pub(crate) standing: Standing,
     /// The caller that waits for the exchange in flight, whoever drives.
     pub(crate) reader: Option<Waker>,
     /// The task that writes to an upgraded connection.
@@ -38,6 +41,8 @@ pub(crate) struct Work {
     taken: Option<u64>,
     reset: Reset,
     watch: IdleWatch,
+    /// How long each phase may take on any exchange but the one in flight, which has limits of its own.
+    usual: Option<Box<Timeouts>>,
     /// When it was last in use.
     used: Instant,
     alarm: Alarm,
@@ -121,14 +126,21 @@ const PEEK_AFTER: Duration = Duration::from_millis(100);
 const PASSES: usize = 32;
 
 impl Work {
-    pub(super) fn new(now: Instant, io: Box<dyn Transport>, engine: Engine, place: Place) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        io: Box<dyn Transport>,
+        engine: Engine,
+        place: Place,
+        standing: Standing,
+    ) -> Self {
         let Place { bell, runtime, departures, leaver } = place;
         let published = engine.state();
-        let shortest = engine.shortest_wait().map_or(WATCH_AFTER, |wait| wait.min(WATCH_AFTER));
+        let shortest = shortest_wait(&engine);
         Self {
             engine,
             io: Some(io),
             driver: Driver::Caller,
+            standing,
             reader: None,
             writer: None,
             goodbye: None,
@@ -140,6 +152,7 @@ impl Work {
             taken: None,
             reset: Reset::Unheard,
             watch: IdleWatch::Due,
+            usual: None,
             used: now,
             alarm: Alarm::new(now, shortest),
             rung: Rung::No,
@@ -294,7 +307,7 @@ impl Work {
             match action {
                 Action::SayGoodbye(goodbye) => self.goodbye = Some(Farewell::Ordered(goodbye)),
                 Action::DropTransport(parting) => self.let_go(parting),
-                // There is no pool yet to join or leave; exchanges fail inside the engine.
+                // The keeper is told once the lock is let go of; exchanges fail inside the engine.
                 _ => {}
             }
         }
@@ -368,9 +381,36 @@ impl Work {
         self.turn_until_parked(now, &mut Context::from_waker(&bell));
     }
 
+    /// A request has it from now on.
+    pub(crate) fn lent(&mut self) {
+        if self.standing == Standing::Shelf {
+            self.standing = Standing::Lent;
+        }
+    }
+
+    /// How long each phase of the exchange that has just begun may take; `None`: as long as on any.
+    pub(crate) fn limit(&mut self, timeouts: Option<&Timeouts>) {
+        match (timeouts, &self.usual) {
+            (None, None) => return,
+            (None, Some(usual)) => {
+                *self.engine.timeouts() = **usual;
+                self.usual = None;
+            }
+            (Some(timeouts), _) => {
+                let usual = std::mem::replace(self.engine.timeouts(), *timeouts);
+                self.usual.get_or_insert_with(|| Box::new(usual));
+            }
+        }
+        self.alarm.expect(shortest_wait(&self.engine));
+    }
+
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
         (self.watch, self.used) = (IdleWatch::Due, now);
+        // The peer may have said how long it keeps an idle connection.
+        if let Some(idle) = self.engine.life().idle_limit().filter(|idle| *idle < self.alarm.shortest()) {
+            self.alarm.expect(idle);
+        }
     }
 
     /// Sees to it that the alarm goes off in time for whatever began to wait in this turn. Mostly it is set to a
@@ -458,6 +498,11 @@ impl Work {
             none => *none = Some(waker.clone()),
         }
     }
+}
+
+/// Nothing for which the alarm is needed runs out sooner than this after it began.
+fn shortest_wait(engine: &Engine) -> Duration {
+    engine.shortest_wait().map_or(WATCH_AFTER, |wait| wait.min(WATCH_AFTER))
 }
 
 impl Reset {

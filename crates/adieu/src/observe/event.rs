@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adieu_proto::lifecycle::{CloseReason, CloseReport, ConnectionId, State, TlsSession};
+use adieu_proto::lifecycle::{CloseReason, CloseReport, ConnectionId, Outcome, State, TlsSession};
 
 /// Something that happened. Events of one connection come in the order in which they happened; those of different
 /// connections may overtake each other. Prints as one line.
@@ -118,6 +118,11 @@ pub enum Happening {
         /// How long it waited.
         waited: Duration,
     },
+    /// Something that this version of the events has no word for.
+    Other {
+        /// What.
+        what: Arc<str>,
+    },
     /// A waiting request left without a connection: cancelled, timed out, or its connection could not be opened.
     GaveUp {
         /// The number of the waiting request.
@@ -125,18 +130,6 @@ pub enum Happening {
         /// How long it waited.
         waited: Duration,
     },
-}
-
-/// How an exchange ended, as its connection saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Well: the response came whole.
-    Done,
-    /// It failed.
-    Failed,
-    /// It was taken back before anything of it was written: it counts neither way.
-    Withdrawn,
 }
 
 impl fmt::Display for Event {
@@ -170,17 +163,8 @@ impl fmt::Display for Happening {
             Self::Closed { report } => write!(f, "closed: {report}"),
             Self::Queued { waiter, ahead } => write!(f, "request {waiter} waits, {ahead} before it"),
             Self::Served { waiter, waited } => write!(f, "request {waiter} served after {waited:.1?}"),
+            Self::Other { what } => f.write_str(what),
             Self::GaveUp { waiter, waited } => write!(f, "request {waiter} gave up after {waited:.1?}"),
         }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Withdrawn => "withdrawn",
-        })
     }
 }

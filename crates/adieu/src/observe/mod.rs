@@ -10,7 +10,8 @@ mod event;
 mod observers;
 mod stream;
 
-pub use event::{Event, Happening, Outcome};
+pub use adieu_proto::lifecycle::Outcome;
+pub use event::{Event, Happening};
 pub use observers::Observer;
 pub(crate) use observers::{Observers, Teller};
 pub use stream::{Events, Told};

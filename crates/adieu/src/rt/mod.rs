@@ -121,6 +121,22 @@ impl Alarm {
         Ok(Rung::No)
     }
 
+    /// No wait is shorter than this.
+    pub(crate) fn shortest(&self) -> Duration {
+        self.shortest
+    }
+
+    /// No wait is shorter than this from now on.
+    pub(crate) fn expect(&mut self, shortest: Duration) {
+        if shortest == self.shortest {
+            return;
+        }
+        self.shortest = shortest;
+        if let Some(at) = self.at {
+            self.enough_from = at.checked_sub(shortest).unwrap_or(at);
+        }
+    }
+
     /// Whether it went off, or was never set.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.at.is_none_or(|at| at <= now)

@@ -1,12 +1,12 @@
 //! What follows from what: how heads, bodies, ends and errors move the two halves and the life.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
 use super::{Engine, Progress, ReadSide, Reader};
 use crate::codec::Malformed;
-use crate::codec::framing::{Framing, Persistence};
+use crate::codec::framing::{Framing, Hint, Persistence};
 use crate::codec::request::Wish;
 use crate::codec::response::Head;
 use crate::h1::clocks::Clocks;
@@ -17,6 +17,9 @@ use crate::lifecycle::{CloseReason, Input, Request, Side, Signal, State, Vouched
 
 /// How a 408 (Request Timeout) begins, by which some peers end an idle connection (RFC 9110 section 15.5.9).
 const IDLE_ENDS: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
+
+/// So much less than the peer said an idle connection is kept: what is sent in the last moment may meet its FIN.
+const HINT_MARGIN: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) fn is_running(&self) -> bool {
@@ -137,8 +140,10 @@ impl Engine {
             doubt,
         };
         self.exchange.ends_first = ends_first(&grounds);
-        if let Some(reason) = forbids_reuse(&grounds) {
-            self.life.retire(now, None, reason);
+        match forbids_reuse(&grounds) {
+            Some(reason) => self.life.retire(now, None, reason),
+            None if head.notes.hint != Hint::default() => self.believe(now, head.notes.hint),
+            None => {}
         }
         self.exchange.rhythm = head.notes.rhythm;
         self.receive.expect_body(framing);
@@ -151,6 +156,19 @@ impl Engine {
             self.response_is_whole(now);
         }
         Some(Event::Response(head.response, size))
+    }
+
+    /// The peer said how long and how often it will go on: it is believed, with a margin.
+    fn believe(&mut self, now: Instant, hint: Hint) {
+        if let Some(max) = hint.max {
+            self.life.limit_exchanges(max.into());
+        }
+        let Some(timeout) = hint.timeout else { return };
+        let limit = Duration::from_secs(timeout.into()).saturating_sub(HINT_MARGIN);
+        if limit.is_zero() {
+            return self.life.retire(now, None, CloseReason::IdleLimit);
+        }
+        self.life.limit_idle(limit);
     }
 
     /// RFC 9112 section 9.5, RFC 9110 section 10.1.1: a final response before the request was whole.

@@ -25,8 +25,8 @@ use crate::h1::news::{Config, Event, Failure, TransportEnd};
 use crate::h1::receive::{Place, ReceiveHalf, Step};
 use crate::h1::send::SendHalf;
 use crate::lifecycle::{
-    Action, CloseReport, ConnectionId, ExchangePhase, First, Input, Lifecycle, Phase, Protocol, Side, Signal,
-    Snapshot, State,
+    Action, CloseReport, ConnectionId, ExchangePhase, First, Input, Journal, Lifecycle, Phase, Protocol,
+    Side, Signal, Snapshot, State,
 };
 
 /// One HTTP/1.1 connection without its I/O.
@@ -110,7 +110,12 @@ impl Engine {
     /// A connection whose transport is there: its handshakes are over.
     #[must_use]
     pub fn new(now: Instant, config: Config) -> Self {
-        let mut life = Lifecycle::new(now, config.life);
+        Self::resume(now, Lifecycle::new(now, config.life), config)
+    }
+
+    /// The same, for a life that began with the handshakes and is still [`State::Opening`].
+    #[must_use]
+    pub fn resume(now: Instant, mut life: Lifecycle, config: Config) -> Self {
         life.handle(now, Input::Opened);
         Self {
             config,
@@ -267,10 +272,15 @@ impl Engine {
         !self.receive.buffer().is_empty() || self.read_end().is_some() || !self.is_running()
     }
 
-    /// No wait of an exchange that somebody reads runs out sooner than this after it began.
+    /// No wait of an exchange that somebody reads, and none for the next, runs out sooner than this after it began.
     #[must_use]
     pub fn shortest_wait(&self) -> Option<Duration> {
-        self.config.timeouts.shortest()
+        [self.config.timeouts.shortest(), self.life.idle_limit()].into_iter().flatten().min()
+    }
+
+    /// What happened in its life, step by step, where somebody wants to know.
+    pub fn journal(&mut self) -> &mut Journal {
+        self.life.journal()
     }
 
     // Outputs.

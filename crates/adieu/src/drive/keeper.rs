@@ -1,0 +1,79 @@
+//! Who keeps a connection between its exchanges, and what it is told: the pool, as its connections see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use adieu_proto::lifecycle::CloseReport;
+
+use super::wire::Wire;
+use crate::observe::Observers;
+
+/// Keeps connections between their exchanges. Called under no lock of the connection.
+pub(crate) trait Keeper: Send + Sync {
+    /// It was lent, and is idle again.
+    fn returned(&self, wire: &Arc<Wire>);
+    /// It takes no new exchange any more. Told once.
+    fn left(&self, wire: &Arc<Wire>);
+    /// It is gone. Told once, and last.
+    fn closed(&self, wire: &Arc<Wire>, report: &CloseReport);
+}
+
+/// What a connection knows of its keeper.
+pub(crate) struct Kept {
+    pub(crate) keeper: Arc<dyn Keeper>,
+    pub(crate) observers: Observers,
+    /// The keeper's own name for it; 0 until it has one.
+    mark: AtomicU64,
+}
+
+/// Where a connection stands with its keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may be lent.
+    Shelf,
+    /// A request has it.
+    Lent,
+    /// It takes no new exchange; or nobody keeps it.
+    Left,
+}
+
+/// What a keeper must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    None,
+    Returned,
+    Left,
+}
+
+impl Kept {
+    pub(crate) fn new(keeper: Arc<dyn Keeper>, observers: Observers) -> Self {
+        Self { keeper, observers, mark: AtomicU64::new(0) }
+    }
+
+    /// The keeper's own name for the connection.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_mark(&self, mark: u64) {
+        self.mark.store(mark, Ordering::Release);
+    }
+}
+
+impl Standing {
+    /// What follows from the connection being open and idle, open, or on its way out.
+    pub(super) fn moves(&mut self, is_idle: bool, is_open: bool) -> Move {
+        match self {
+            Self::Left => Move::None,
+            _ if !is_open => {
+                *self = Self::Left;
+                Move::Left
+            }
+            Self::Lent if is_idle => {
+                *self = Self::Shelf;
+                Move::Returned
+            }
+            _ => Move::None,
+        }
+    }
+}
