@@ -30,6 +30,7 @@
 //! handshake was made.
 
 pub mod conn;
+pub mod connect;
 mod drive;
 mod error;
 pub mod observe;

@@ -41,8 +41,12 @@ impl Runtime {
     }
 }
 
+/// Lets so much time pass.
+pub(crate) fn sleep(time: Duration) -> Sleep {
+    tokio::time::sleep(time)
+}
+
 /// Waits for `future`, so long at most.
-#[cfg(feature = "tls")]
 pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     match limit {
         Some(limit) => tokio::time::timeout(limit, future).await.ok(),

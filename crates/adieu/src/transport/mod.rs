@@ -152,7 +152,25 @@ pub(crate) fn recognise_tunnels(recognise: Recognise) {
     TUNNELS.get_or_init(|| recognise);
 }
 
-/// Recognises `TcpStream`, `UnixStream`, `TlsStream` and tunnels; anything else is opaque.
+/// The transport that `io` is: `TcpStream`, `UnixStream`, `TlsStream`, an upgraded connection and a boxed transport are
+/// recognised; anything else becomes [`Opaque`], so that of it only bytes and error kinds are known.
+///
+/// For a [`Connect`](crate::connect) of your own:
+///
+/// ```
+/// # fn example(io: tokio::net::TcpStream) {
+/// let transport = adieu::transport::from_io(io);
+/// assert!(transport.peer_address().is_some());
+/// # }
+/// ```
+pub fn from_io<T>(io: T) -> Box<dyn Transport>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    recognise(io)
+}
+
+/// As [`from_io`].
 pub(crate) fn recognise<T>(io: T) -> Box<dyn Transport>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -160,6 +178,9 @@ where
     let mut slot = Some(io);
     if let Some(tunnel) = TUNNELS.get().and_then(|recognise| recognise(&mut slot)) {
         return tunnel;
+    }
+    if let Some(known) = take::<Box<dyn Transport>>(&mut slot) {
+        return known;
     }
     if let Some(tcp) = take::<tokio::net::TcpStream>(&mut slot) {
         return Box::new(tcp);

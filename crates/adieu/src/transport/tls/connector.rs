@@ -144,7 +144,21 @@ impl TlsConnector {
         self.shake_hands(host, Box::new(transport)).await
     }
 
-    async fn shake_hands(&self, host: &str, io: Box<dyn Transport>) -> Result<TlsStream, Error> {
+    /// The same without ALPN: for a proxy, with which HTTP/1.1 is spoken whatever the origin speaks. Sessions and loaded
+    /// roots are its own.
+    pub(crate) fn without_alpn(&self) -> Self {
+        let mut plan = self.shared.plan.clone();
+        plan.alpn.clear();
+        if let Some(ready) = &mut plan.ready
+            && !ready.alpn_protocols.is_empty()
+        {
+            Arc::make_mut(ready).alpn_protocols.clear();
+        }
+        let shared = Arc::new(Shared { plan, config: OnceCell::new() });
+        Self { shared, handshake: self.handshake }
+    }
+
+    pub(crate) async fn shake_hands(&self, host: &str, io: Box<dyn Transport>) -> Result<TlsStream, Error> {
         let runtime = Runtime::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
