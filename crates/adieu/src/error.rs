@@ -7,6 +7,7 @@ use adieu_proto::codec::request::Unsendable;
 use adieu_proto::fate::Facts;
 use adieu_proto::h1::{BodyMisfit, Failure};
 use adieu_proto::lifecycle::{Blame, CloseReason, ConnectionId, ExchangePhase, Phase};
+use http::StatusCode;
 
 /// Any error of a caller's own body or transport.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -39,6 +40,8 @@ pub enum ErrorKind {
     ProxyResolve,
     /// No address of the host, or of the proxy, took a connection; the source lists them.
     Connect,
+    /// The response has this status, and [`ResponseExt::error_for_status`](crate::ResponseExt::error_for_status) was asked.
+    Status(StatusCode),
     /// The proxy refused, or answered something else than a proxy would.
     Proxy,
     /// The response before this one is still being read: read it to its end or drop it. Nothing was written.
@@ -174,7 +177,7 @@ impl Error {
             (ErrorKind::InvalidRequest | ErrorKind::NotReady | ErrorKind::RequestBody, _) => Blame::Caller,
             (_, Some(reason)) => reason.blame(),
             (ErrorKind::Resolve | ErrorKind::ProxyResolve | ErrorKind::Connect, None) => Blame::Network,
-            (ErrorKind::Proxy, None) => Blame::Peer,
+            (ErrorKind::Proxy | ErrorKind::Status(_) | ErrorKind::BadBody, None) => Blame::Peer,
             (ErrorKind::Timeout(Phase::TlsHandshake), None) => Blame::Peer,
             (ErrorKind::Timeout(Phase::PoolWait | Phase::Exchange), None) => Blame::Policy,
             (ErrorKind::Timeout(Phase::ProxyHandshake), None) => Blame::Peer,
@@ -226,6 +229,7 @@ impl fmt::Display for Error {
             (ErrorKind::ProxyResolve, _) => f.write_str("the proxy was not found")?,
             (ErrorKind::Connect, _) => f.write_str("could not connect")?,
             (ErrorKind::Proxy, _) => f.write_str("the proxy refused")?,
+            (ErrorKind::Status(status), _) => write!(f, "the response has the status {status}")?,
             (ErrorKind::NotReady, _) => {
                 f.write_str(
                     "the response before this one is still being read: read it to its end or drop it",
@@ -259,8 +263,7 @@ impl fmt::Display for Error {
         // Only the source tells what a person could do about it.
         let tells = matches!(
             cause.kind,
-            ErrorKind::InvalidRequest
-                | ErrorKind::Resolve
+            ErrorKind::Resolve
                 | ErrorKind::ProxyResolve
                 | ErrorKind::Connect
                 | ErrorKind::Proxy

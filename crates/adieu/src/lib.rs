@@ -29,11 +29,13 @@
 //! The runtime is tokio's, with time and I/O enabled; the connection belongs to the runtime on which its
 //! handshake was made.
 
+pub mod client;
 pub mod conn;
 pub mod connect;
 mod drive;
 mod error;
 pub mod observe;
+mod pool;
 mod rt;
 pub mod transport;
 
@@ -44,7 +46,13 @@ pub use adieu_proto::lifecycle::{
     GoAway, Layer, LayerReport, Party, Phase, Protocol, Side, Signal, Signals, Snapshot, State, TlsAlert,
     TlsSession,
 };
+pub use adieu_proto::shelf::Order;
 pub use bytes::Bytes;
+pub use client::{
+    Client, ClientBuilder, RequestBuilder, RequestOptions, ResponseExt, ResponseFuture, Timeouts,
+};
 pub use conn::body::Body;
+pub use conn::info::ResponseInfo;
 pub use error::{BoxError, Error, ErrorKind};
 pub use http;
+pub use pool::{ClientReport, OriginStats, Stats, Tally, WaitingRequest};

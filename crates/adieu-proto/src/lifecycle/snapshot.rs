@@ -1,9 +1,9 @@
 //! A live connection, looked at once.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Address, CloseReason, ConnectionId, Protocol, Side, Signals, State, TlsSession};
+use super::{Address, CloseReason, ConnectionId, Lifecycle, Protocol, Side, Signals, State, TlsSession};
 
 /// What a live connection looked like at one moment. Prints as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,41 @@ pub struct Snapshot {
     pub idle: Option<Duration>,
     /// In how long the next deadline passes.
     pub deadline: Option<Duration>,
+}
+
+impl Snapshot {
+    /// What a life alone can tell; the rest is the engine's and the driver's to add.
+    #[must_use]
+    pub fn of_life(now: Instant, id: ConnectionId, protocol: Protocol, life: &Lifecycle) -> Self {
+        let (state, (sent, received), (done, failed)) = (life.state(), life.signals(), life.exchanges());
+        let in_state = now.saturating_duration_since(life.since());
+        let side = if state == State::Closed { Side::Ended } else { Side::Open };
+        Self {
+            id,
+            origin: None,
+            peer: None,
+            local: None,
+            protocol,
+            tls: None,
+            state,
+            in_state,
+            ours: side,
+            theirs: side,
+            sent,
+            received,
+            reason: life.reason().cloned(),
+            phase: ExchangePhase::None,
+            in_flight: life.in_flight(),
+            done,
+            failed,
+            bytes_sent: 0,
+            bytes_received: 0,
+            unacknowledged: None,
+            age: now.saturating_duration_since(life.born()),
+            idle: (state == State::Idle).then_some(in_state),
+            deadline: life.poll_timeout().map(|at| at.saturating_duration_since(now)),
+        }
+    }
 }
 
 /// How far the exchange in flight is.

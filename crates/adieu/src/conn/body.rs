@@ -10,6 +10,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::incoming::{Early, Incoming};
+use super::info::ResponseInfo;
 use super::request::uniform;
 use super::upgraded::Upgraded;
 use crate::drive::Upload;
@@ -21,7 +22,11 @@ use crate::error::{BoxError, Error};
 /// already here, is discarded within 50 ms and the connection stays; otherwise, or while the request is still being
 /// uploaded, the connection is closed as by `CloseMode::now()`.
 #[derive(Default)]
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// How it came, if it is a client's response.
+    info: Option<Box<ResponseInfo>>,
+}
 
 #[derive(Default)]
 enum Kind {
@@ -49,7 +54,11 @@ impl Body {
     /// No body.
     #[must_use]
     pub const fn empty() -> Self {
-        Self(Kind::Empty)
+        Self { kind: Kind::Empty, info: None }
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self { kind, info: None }
     }
 
     /// Any other body, streamed as it comes.
@@ -60,13 +69,13 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         let left = body.size_hint().exact();
-        Self(Kind::Other(Other { body: Mutex::new(uniform(body)), left }))
+        Self::of(Kind::Other(Other { body: Mutex::new(uniform(body)), left }))
     }
 
     /// All of a response body, in as many pieces as it came.
     pub(super) fn whole(mut pieces: Early, trailers: Option<HeaderMap>) -> Self {
         let first = pieces.pop();
-        Self(match (first, pieces.is_empty(), trailers) {
+        Self::of(match (first, pieces.is_empty(), trailers) {
             (None, _, None) => Kind::Empty,
             (None, _, Some(trailers)) => Kind::Trailers(trailers),
             (Some(only), true, None) => Kind::Bytes(only),
@@ -84,18 +93,28 @@ impl Body {
     ///
     /// The body of any other response.
     pub fn into_upgraded(self) -> Result<Upgraded, Self> {
-        match self.0 {
+        match self.kind {
             Kind::Upgraded(upgraded) => Ok(*upgraded),
-            other => Err(Self(other)),
+            other => Err(Self { kind: other, info: self.info }),
         }
     }
 
+    /// How the response came whose body this is; `None`: it is no response of a [`Client`](crate::Client).
+    #[must_use]
+    pub fn info(&self) -> Option<&ResponseInfo> {
+        self.info.as_deref()
+    }
+
+    pub(crate) fn set_info(&mut self, info: ResponseInfo) {
+        self.info = Some(Box::new(info));
+    }
+
     pub(super) fn upgraded(upgraded: Upgraded) -> Self {
-        Self(Kind::Upgraded(Box::new(upgraded)))
+        Self::of(Kind::Upgraded(Box::new(upgraded)))
     }
 
     pub(super) fn incoming(incoming: Incoming) -> Self {
-        Self(Kind::Incoming(incoming))
+        Self::of(Kind::Incoming(incoming))
     }
 }
 
@@ -107,11 +126,11 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = match &mut self.0 {
+        let frame = match &mut self.kind {
             Kind::Empty | Kind::Upgraded(_) => return Poll::Ready(None),
             Kind::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.0 = Kind::Empty;
+                self.kind = Kind::Empty;
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             Kind::Incoming(incoming) => return incoming.poll_frame(cx),
@@ -122,7 +141,7 @@ impl http_body::Body for Body {
             Kind::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
             Kind::Pieces(mut pieces, trailers) => {
                 let piece = pieces.pop().unwrap_or_default();
-                self.0 = match (pieces.is_empty(), trailers) {
+                self.kind = match (pieces.is_empty(), trailers) {
                     (true, None) => Kind::Empty,
                     (true, Some(trailers)) => Kind::Trailers(*trailers),
                     (false, trailers) => Kind::Pieces(pieces, trailers),
@@ -134,7 +153,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty | Kind::Upgraded(_) => true,
             Kind::Bytes(_) | Kind::Trailers(_) | Kind::Pieces(..) => false,
             Kind::Incoming(incoming) => incoming.is_end_stream(),
@@ -144,7 +163,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty | Kind::Trailers(_) | Kind::Upgraded(_) => SizeHint::with_exact(0),
             Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Pieces(pieces, _) => SizeHint::with_exact(pieces.bytes()),
@@ -168,7 +187,7 @@ impl Other {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::empty() } else { Self(Kind::Bytes(bytes)) }
+        if bytes.is_empty() { Self::empty() } else { Self::of(Kind::Bytes(bytes)) }
     }
 }
 
@@ -205,7 +224,7 @@ impl From<()> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_tuple("Body");
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => debug.field(&"empty"),
             Kind::Bytes(bytes) => debug.field(&format_args!("{} bytes", bytes.len())),
             Kind::Pieces(pieces, _) => debug.field(&format_args!("{} bytes", pieces.bytes())),

@@ -174,6 +174,11 @@ impl Builder {
         self.start(Box::new(transport))
     }
 
+    /// What a connection is told.
+    pub(crate) fn config(&self) -> Config {
+        self.config
+    }
+
     fn start(&self, io: Box<dyn Transport>) -> Result<(SendRequest, Connection), Error> {
         let runtime = Runtime::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let now = rt::now();

@@ -7,6 +7,7 @@ pub mod body;
 mod handle;
 pub mod http1;
 mod incoming;
+pub(crate) mod info;
 mod request;
 mod response;
 mod upgraded;

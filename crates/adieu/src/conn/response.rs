@@ -33,6 +33,8 @@ pub struct ResponseFuture {
     /// The request, as long as it is needed; whatever of the caller's is in it is dropped under no lock.
     outgoing: Option<Outgoing>,
     stage: Stage,
+    /// When its head came, and which exchange it was.
+    answered: Option<(Instant, u64)>,
 }
 
 enum Stage {
@@ -46,7 +48,7 @@ enum Stage {
 
 impl ResponseFuture {
     pub(crate) fn new(wire: Arc<Wire>, on_interim: Option<OnInterim>, outgoing: Outgoing) -> Self {
-        Self { wire, on_interim, outgoing: Some(outgoing), stage: Stage::New }
+        Self { wire, on_interim, outgoing: Some(outgoing), stage: Stage::New, answered: None }
     }
 
     /// What could not be begun on this connection: nothing of it was written.
@@ -62,6 +64,11 @@ impl ResponseFuture {
         matches!(self.stage, Stage::New)
     }
 
+    /// When the response head came, and the number of the exchange.
+    pub(crate) fn answered(&self) -> Option<(Instant, u64)> {
+        self.answered
+    }
+
     pub(crate) fn wire(&self) -> &Arc<Wire> {
         &self.wire
     }
@@ -73,7 +80,7 @@ impl ResponseFuture {
         exchange: u64,
         upload: Option<Upload>,
     ) -> Self {
-        Self { wire, on_interim, outgoing: None, stage: Stage::Sent(exchange, upload) }
+        Self { wire, on_interim, outgoing: None, stage: Stage::Sent(exchange, upload), answered: None }
     }
 }
 
@@ -124,7 +131,7 @@ impl Future for ResponseFuture {
     type Output = Result<Response<Body>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { wire, on_interim, outgoing, stage } = &mut *self;
+        let Self { wire, on_interim, outgoing, stage, answered: answered_at } = &mut *self;
         let wire = &*wire;
         let mut work = wire.lock();
         let now = rt::now();
@@ -199,6 +206,7 @@ impl Future for ResponseFuture {
                 Some(Event::Response(head, size)) => {
                     let (exchange, upload) = (*exchange, upload.take());
                     *stage = Stage::Over;
+                    *answered_at = Some((now, exchange));
                     return Poll::Ready(Ok(answered(wire, work, now, exchange, upload, head, size)));
                 }
                 Some(Event::Failed(failure)) => {

@@ -117,7 +117,7 @@ impl Opened {
 
 /// Tells nobody.
 fn silent() -> Teller {
-    Teller { observers: Observers::default(), connection: ConnectionId::new(0), origin: "".into() }
+    Teller::new(Observers::default(), ConnectionId::new(0), "".into())
 }
 
 impl fmt::Debug for Way {

@@ -53,7 +53,6 @@ mod user;
 
 pub use builder::ConnectorBuilder;
 pub use connector::Connector;
-#[expect(unused_imports, reason = "the client will use it")]
 pub(crate) use connector::Opened;
 pub use options::TcpOptions;
 pub use proxies::Proxies;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use adieu_proto::lifecycle::CloseReport;
+use http::HeaderValue;
 
 use super::wire::Wire;
-use crate::observe::Observers;
+use crate::observe::{Observers, OpeningTimes};
 
 /// Keeps connections between their exchanges. Called under no lock of the connection.
 pub(crate) trait Keeper: Send + Sync {
@@ -22,6 +23,10 @@ pub(crate) trait Keeper: Send + Sync {
 pub(crate) struct Kept {
     pub(crate) keeper: Arc<dyn Keeper>,
     pub(crate) observers: Observers,
+    /// What a proxy wants to see in each request.
+    pub(crate) authorization: Option<HeaderValue>,
+    /// How long each step of its opening took.
+    pub(crate) opening: OpeningTimes,
     /// The keeper's own name for it; 0 until it has one.
     mark: AtomicU64,
 }
@@ -29,9 +34,9 @@ pub(crate) struct Kept {
 /// Where a connection stands with its keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It may be lent.
+    /// No exchange was begun since it was last idle: it is on the shelf, or was lent just now.
     Shelf,
-    /// A request has it.
+    /// The exchange of a request was begun.
     Lent,
     /// It takes no new exchange; or nobody keeps it.
     Left,
@@ -47,7 +52,8 @@ pub(super) enum Move {
 
 impl Kept {
     pub(crate) fn new(keeper: Arc<dyn Keeper>, observers: Observers) -> Self {
-        Self { keeper, observers, mark: AtomicU64::new(0) }
+        let (authorization, opening) = (None, OpeningTimes::default());
+        Self { keeper, observers, authorization, opening, mark: AtomicU64::new(0) }
     }
 
     /// The keeper's own name for the connection.

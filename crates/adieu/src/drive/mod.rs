@@ -36,7 +36,7 @@ use http_body::Frame;
 use crate::error::{BoxError, Error};
 
 pub(crate) use departures::Departures;
-pub(crate) use keeper::{Keeper, Kept, Standing};
+pub(crate) use keeper::{Keeper, Kept};
 pub(crate) use orders::Upload;
 pub(crate) use wire::{Lease, Locked, Parts, Wire, next_id};
 pub(crate) use work::{Driver, Turned};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use adieu_proto::h1::Engine;
 use adieu_proto::lifecycle::{
-    Address, CloseMode, CloseReason, CloseReport, ConnectionId, Entry, LayerReport, Signal, Snapshot, State,
+    Address, CloseMode, CloseReason, CloseReport, ConnectionId, LayerReport, Signal, Snapshot, State,
     TlsSession,
 };
 
@@ -112,7 +112,7 @@ impl Wire {
     pub(crate) fn new(now: Instant, parts: Parts) -> Arc<Self> {
         let Parts { id, io, engine, origin, runtime, departures, kept } = parts;
         let (peer, local, tls) = (io.peer_address(), io.local_address(), io.tls().cloned());
-        let standing = if kept.is_some() { Standing::Lent } else { Standing::Left };
+        let standing = if kept.is_some() { Standing::Shelf } else { Standing::Left };
         let wire = Arc::new_cyclic(|wire| {
             let bell = Waker::from(Arc::new(Bell(wire.clone())));
             let leaver: Weak<Self> = wire.clone();

@@ -404,6 +404,17 @@ impl Work {
         self.alarm.expect(shortest_wait(&self.engine));
     }
 
+    /// The clock jumped so far while this was idle, or may have been: it is looked at before it is used. Whether it has
+    /// outlived its idle limit.
+    pub(crate) fn distrust(&mut self, now: Instant, jump: Duration) -> bool {
+        if self.engine.state() != State::Idle {
+            return false;
+        }
+        let idle = now.saturating_duration_since(self.engine.life().since()) + jump;
+        self.used = now.checked_sub(PEEK_AFTER).unwrap_or(self.used);
+        self.engine.life().idle_limit().is_some_and(|limit| idle >= limit)
+    }
+
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
         (self.watch, self.used) = (IdleWatch::Due, now);

@@ -4,14 +4,18 @@
 //! |---|---|
 //! | `event` | what can happen: one typed enum |
 //! | `observers` | who is told |
+//! | `teller` | tells of a connection that is being opened |
 //! | `stream` | events to be read later, bounded |
 
 mod event;
 mod observers;
 mod stream;
+mod teller;
 
 pub use adieu_proto::lifecycle::Outcome;
 pub use event::{Event, Happening};
 pub use observers::Observer;
-pub(crate) use observers::{Observers, Teller};
+pub(crate) use observers::Observers;
 pub use stream::{Events, Told};
+pub use teller::OpeningTimes;
+pub(crate) use teller::Teller;

@@ -2,11 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
 
-use adieu_proto::lifecycle::ConnectionId;
-
-use super::event::{Event, Happening};
+use super::event::Event;
 use super::stream::{Events, Mailbox};
 
 /// A hook that is told of each event as it happens, in the task in which it happens.
@@ -34,14 +31,6 @@ struct Shared {
     mailboxes: RwLock<Vec<Arc<Mailbox>>>,
     /// Whether there is anybody: a look that costs next to nothing.
     anybody: AtomicBool,
-}
-
-/// Tells of one connection that is being opened.
-#[derive(Clone)]
-pub(crate) struct Teller {
-    pub(crate) observers: Observers,
-    pub(crate) connection: ConnectionId,
-    pub(crate) origin: Arc<str>,
 }
 
 impl Observers {
@@ -86,12 +75,11 @@ impl Observers {
     }
 }
 
-impl Teller {
-    /// Tells at once.
-    pub(crate) fn tell(&self, at: Instant, what: impl FnOnce() -> Happening) {
-        if self.observers.anybody() {
-            let connection = Some(self.connection);
-            self.observers.tell(&Event { at, connection, origin: self.origin.clone(), what: what() });
+impl Drop for Shared {
+    /// Whoever still reads is told that nothing more comes.
+    fn drop(&mut self) {
+        for mailbox in self.mailboxes.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            mailbox.end();
         }
     }
 }

@@ -40,6 +40,8 @@ enum Open {
     Both,
     /// Nobody reads any more.
     Unread,
+    /// Nothing more comes.
+    Over,
 }
 
 impl Mailbox {
@@ -59,6 +61,17 @@ impl Mailbox {
 
     pub(super) fn is_read(&self) -> bool {
         self.lock().open == Open::Both
+    }
+
+    /// Nothing more comes.
+    pub(super) fn end(&self) {
+        let mut mail = self.lock();
+        mail.open = Open::Over;
+        let reader = mail.reader.take();
+        drop(mail);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     /// Keeps the event if there is room. `false`: nobody reads any more.
@@ -86,31 +99,33 @@ impl Events {
         Self(mailbox)
     }
 
-    /// Waits for the next event. Cancel safe.
-    pub async fn next(&mut self) -> Told {
+    /// Waits for the next event; `None`: nothing more comes, for the client and all of its connections are gone. Cancel
+    /// safe.
+    pub async fn next(&mut self) -> Option<Told> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The next event if it is here.
     pub fn try_next(&mut self) -> Option<Told> {
         match self.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(told) => Some(told),
+            Poll::Ready(told) => told,
             Poll::Pending => None,
         }
     }
 
     /// The same as a poll.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Told> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
         let mut mail = self.0.lock();
         if let Some(event) = mail.waiting.pop_front() {
-            return Poll::Ready(Told::Event(event));
+            return Poll::Ready(Some(Told::Event(event)));
         }
         match std::mem::take(&mut mail.missed) {
+            0 if mail.open == Open::Over => Poll::Ready(None),
             0 => {
                 mail.reader = Some(cx.waker().clone());
                 Poll::Pending
             }
-            missed => Poll::Ready(Told::Missed(missed)),
+            missed => Poll::Ready(Some(Told::Missed(missed))),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The runtime: the only place that reads the clock, sets an alarm or spawns a task.
 
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
@@ -13,6 +14,48 @@ use tokio::time::Sleep;
 pub(crate) fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "the one place")]
     tokio::time::Instant::now().into_std()
+}
+
+/// The wall clock, in milliseconds.
+pub(crate) fn wall_millis() -> i64 {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(_) => 0,
+    }
+}
+
+/// A number from 0 up to 1, another one each time.
+pub(crate) fn chance() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 11;
+    bits as f64 / (1_u64 << 53) as f64
+}
+
+/// Which runtime; no two that are alive have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RuntimeId(tokio::runtime::Id);
+
+impl RuntimeId {
+    /// The runtime of this thread; `None` outside of one.
+    pub(crate) fn current() -> Option<Self> {
+        Handle::try_current().ok().map(|handle| Self(handle.id()))
+    }
+}
+
+/// A moment that is waited for.
+pub(crate) struct Pause(Pin<Box<Sleep>>);
+
+impl Pause {
+    pub(crate) fn until(at: Instant) -> Self {
+        Self(Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(at))))
+    }
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
 }
 
 /// The runtime to which a connection belongs.

@@ -6,7 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bottom to top; those of one floor know nothing of each other.
-const ADIEU: &[&[&str]] = &[&["error", "rt"], &["transport", "observe"], &["drive"], &["conn"], &["connect"]];
+const ADIEU: &[&[&str]] = &[
+    &["error", "rt"],
+    &["transport", "observe"],
+    &["drive"],
+    &["conn"],
+    &["connect"],
+    &["pool"],
+    &["client"],
+];
 
 #[test]
 fn imports_go_down_only() {

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "the rule is for the crate, not for its users")]
 
 mod body;
+mod client;
 mod close_modes;
 mod dropping;
 mod floors;

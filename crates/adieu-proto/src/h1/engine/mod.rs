@@ -384,34 +384,16 @@ impl Engine {
     /// The connection at one moment; origin, addresses and what only a kernel knows are the driver's to add.
     #[must_use]
     pub fn snapshot(&self, now: Instant, id: ConnectionId) -> Snapshot {
-        let (life, state) = (&self.life, self.life.state());
-        let since = now.saturating_duration_since(life.since());
-        let (sent, received) = life.signals();
+        let (state, sent) = (self.life.state(), self.life.signals().0);
         let side = |ended: bool| if ended || state == State::Closed { Side::Ended } else { Side::Open };
         Snapshot {
-            id,
-            origin: None,
-            peer: None,
-            local: None,
-            protocol: Protocol::Http1,
-            tls: None,
-            state,
-            in_state: since,
             ours: side(sent.contains(Signal::Fin) || state == State::Muted),
             theirs: side(self.read_side != ReadSide::Open),
-            sent,
-            received,
-            reason: life.reason().cloned(),
             phase: self.phase(),
-            in_flight: life.in_flight(),
-            done: life.exchanges().0,
-            failed: life.exchanges().1,
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
-            unacknowledged: None,
-            age: now.saturating_duration_since(life.born()),
-            idle: (state == State::Idle).then_some(since),
             deadline: self.poll_timeout().map(|at| at.saturating_duration_since(now)),
+            ..Snapshot::of_life(now, id, Protocol::Http1, &self.life)
         }
     }
 

@@ -1,0 +1,298 @@
+//! The pool: proto's shelf, with a lock and tasks around it.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `mod` | take a connection, put it back, what a connection tells its keeper |
+//! | `desk` | what is under the one lock: the shelf, what is known of each origin, the books |
+//! | `route` | where a request belongs, found without building anything |
+//! | `waiting` | a request that waits for a connection |
+//! | `open` | the task that opens a connection |
+//! | `stale` | what is done when the clock jumped, or a name means other addresses |
+//! | `registry` | all connections that are alive |
+//! | `close` | closing one, one origin's, the idle ones, all |
+//! | `stats` | what is counted |
+//!
+//! The lock is held for a few steps over memory; what follows from them (wakers, connections to open or to close) is
+//! done after it was let go of. Whoever gets a connection while it waits finds it under that same lock, so a wake-up
+//! cannot be lost: a request that is dropped puts back what it was granted.
+
+mod close;
+mod desk;
+mod open;
+mod registry;
+mod route;
+mod stale;
+mod stats;
+mod waiting;
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use adieu_proto::h1::Config;
+use adieu_proto::lifecycle::{CloseReport, ConnectionId, Readers, Snapshot};
+use adieu_proto::shelf::{Effects, Limits, Origin, Wanted};
+
+use crate::connect::{Connector, Target};
+use crate::drive::{Departures, Keeper, Wire};
+use crate::error::{Error, ErrorKind};
+use crate::observe::{Event, Events, Happening, Observers};
+use crate::rt::{self, Runtime, RuntimeId};
+
+pub use close::ClientReport;
+pub(crate) use close::{ClosingAll, WhenDropped};
+use desk::{Desk, Todo};
+use registry::{Live, Registry};
+pub(crate) use route::{Partition, Route};
+use stale::Clocks;
+pub use stats::{OriginStats, Stats, Tally};
+pub use waiting::WaitingRequest;
+pub(crate) use waiting::{Waited, Waiting};
+
+/// The connections of a client.
+pub(crate) struct Pool {
+    desk: Mutex<Desk>,
+    registry: Registry,
+    settings: Settings,
+    clocks: Clocks,
+}
+
+/// What a pool is told once.
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) config: Config,
+    /// How much of the maximum age is left to chance: 0.1 is a tenth less at most.
+    pub(crate) age_jitter: f64,
+    /// How long a request waits for a connection.
+    pub(crate) wait: Option<Duration>,
+    /// How often names are resolved anew for connections that are open.
+    pub(crate) refresh: Option<Duration>,
+    pub(crate) connector: Connector,
+    pub(crate) departures: Departures,
+    pub(crate) observers: Observers,
+}
+
+impl Pool {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            desk: Mutex::new(Desk::new(settings.limits)),
+            registry: Registry::default(),
+            settings,
+            clocks: Clocks::new(),
+        })
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The origin to which a request belongs, and an idle connection if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The URI names no origin, or the client is closed.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        now: Instant,
+        route: &Route<'_>,
+    ) -> Result<(Origin, Option<Arc<Wire>>), Error> {
+        if let Some(jump) = self.clocks.jumped(now) {
+            self.distrust(now, jump);
+        }
+        let (mut desk, origin) = self.locate(route)?;
+        let taken = desk.take(origin);
+        if let Some(every) = self.settings.refresh {
+            self.refresh(desk, now, origin, every);
+        }
+        Ok((origin, taken))
+    }
+
+    /// The origin to which a request belongs.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub(crate) fn origin_of(&self, route: &Route<'_>) -> Result<Origin, Error> {
+        self.locate(route).map(|(_, origin)| origin)
+    }
+
+    fn locate(&self, route: &Route<'_>) -> Result<(MutexGuard<'_, Desk>, Origin), Error> {
+        let mut desk = self.desk();
+        let origin = match desk.find(route) {
+            Some(origin) => origin,
+            None => {
+                drop(desk);
+                let target = Target::of(route.uri)?;
+                let runtime = Runtime::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
+                desk = self.desk();
+                desk.learn(route, target, runtime)
+            }
+        };
+        if desk.shelf.is_closed() {
+            return Err(Error::new(ErrorKind::ClientClosed));
+        }
+        Ok((desk, origin))
+    }
+
+    /// Opens connections to the origin of `uri` until so many are idle, and tells how many are.
+    pub(crate) async fn prewarm(
+        self: &Arc<Self>,
+        uri: &http::Uri,
+        partition: Option<&Partition>,
+        connections: usize,
+    ) -> Result<usize, Error> {
+        let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
+        let (desk, origin) = self.locate(&Route { uri, partition, runtime })?;
+        let counts = desk.shelf.counts(origin);
+        drop(desk);
+        let limits = self.settings.limits;
+        let most = [limits.per_origin, limits.in_all].into_iter().flatten().min().unwrap_or(usize::MAX);
+        let missing = connections.min(most).saturating_sub(counts.connections());
+        let now = rt::now();
+        let mut waiting: Vec<_> = (0..missing)
+            .map(|_| Some(Waiting::new(self.clone(), now, origin, Wanted::Fresh, None, None)))
+            .collect();
+        // All at once; each is kept until the last is there, lest one serve for two.
+        let mut lent = Vec::new();
+        let opened = poll_fn(|cx| {
+            for slot in &mut waiting {
+                let Some(Poll::Ready(waited)) = slot.as_mut().map(|waiting| waiting.poll(cx)) else {
+                    continue;
+                };
+                *slot = None;
+                match waited {
+                    Ok(Waited { wire, .. }) => lent.push(wire),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            if waiting.iter().all(Option::is_none) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        });
+        let opened = opened.await;
+        lent.iter().for_each(|wire| self.put_back(wire));
+        opened?;
+        Ok(self.desk().shelf.counts(origin).idle)
+    }
+
+    /// What happens from now on.
+    pub(crate) fn subscribe(&self, capacity: usize) -> Events {
+        let events = self.settings.observers.subscribe(capacity);
+        for (_, live) in self.registry.all() {
+            if let Live::Open(wire) = live {
+                wire.lock().engine.journal().keep_for(Readers::Some);
+            }
+        }
+        events
+    }
+
+    /// A request that was lent this connection did not use it.
+    pub(crate) fn put_back(self: &Arc<Self>, wire: &Arc<Wire>) {
+        let mut todo = Effects::default();
+        self.desk().put_back(wire, &mut todo);
+        self.carry_out(todo);
+    }
+
+    /// Does what follows from a step on the shelf. Called under no lock.
+    fn carry_out(self: &Arc<Self>, todo: Todo) {
+        if todo.is_empty() {
+            return;
+        }
+        for (wire, reason) in todo.close {
+            wire.order_retire(reason);
+        }
+        todo.wake.into_iter().for_each(Waker::wake);
+        for (opening, origin) in todo.open {
+            self.open(opening, origin);
+        }
+    }
+
+    fn tell(&self, connection: Option<ConnectionId>, origin: Origin, what: impl FnOnce() -> Happening) {
+        if !self.settings.observers.anybody() {
+            return;
+        }
+        let text = self.desk().entry(origin).map(|entry| entry.text.clone()).unwrap_or_default();
+        self.settings.observers.tell(&Event { at: rt::now(), connection, origin: text, what: what() });
+    }
+
+    // Questions.
+
+    /// Every connection that is alive, oldest first.
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
+        let alive = self.registry.all();
+        alive.into_iter().filter_map(|(_, live)| live.snapshot()).collect()
+    }
+
+    pub(crate) fn snapshot(&self, id: ConnectionId) -> Option<Snapshot> {
+        self.registry.get(id)?.snapshot()
+    }
+
+    /// The counts of each origin, and of all.
+    pub(crate) fn stats(&self) -> Stats {
+        let alive = self.registry.all();
+        let desk = self.desk();
+        let mut stats = Stats { total: Tally::of(&desk.forgotten), origins: Vec::new() };
+        let mut by_origin: Vec<(Origin, OriginStats)> = desk
+            .entries()
+            .map(|(origin, entry)| {
+                let mut tally = Tally::of(&entry.books);
+                tally.waiting = desk.shelf.counts(origin).waiting as u64;
+                let partition = entry.partition.as_deref().map(ToOwned::to_owned);
+                (origin, OriginStats { origin: entry.text.to_string(), partition, tally })
+            })
+            .collect();
+        drop(desk);
+        for (origin, live) in alive {
+            let known = by_origin.iter_mut().find(|(known, _)| *known == origin);
+            live.count(known.map_or(&mut stats.total, |(_, stats)| &mut stats.tally));
+        }
+        for (_, origin) in by_origin {
+            stats.total.add(&origin.tally);
+            stats.origins.push(origin);
+        }
+        stats.origins.sort_by(|a, b| (&a.origin, &a.partition).cmp(&(&b.origin, &b.partition)));
+        stats
+    }
+}
+
+impl Live {
+    fn snapshot(&self) -> Option<Snapshot> {
+        match self {
+            Self::Opening(birth) => birth.snapshot(),
+            Self::Open(wire) => Some(wire.snapshot()),
+        }
+    }
+
+    fn count(&self, tally: &mut Tally) {
+        match self {
+            Self::Opening(_) => tally.opening += 1,
+            Self::Open(wire) => {
+                let work = wire.lock();
+                tally.count(work.engine.state(), work.engine.life().exchanges());
+            }
+        }
+    }
+}
+
+/// What a connection tells the pool.
+pub(super) struct Shelved {
+    pool: Arc<Pool>,
+    origin: Origin,
+}
+
+impl Keeper for Shelved {
+    fn returned(&self, wire: &Arc<Wire>) {
+        self.pool.put_back(wire);
+    }
+
+    fn left(&self, wire: &Arc<Wire>) {
+        let mut todo = Effects::default();
+        let idle = self.pool.desk().leave(wire, &mut todo);
+        drop(idle);
+        self.pool.carry_out(todo);
+    }
+
+    fn closed(&self, wire: &Arc<Wire>, report: &CloseReport) {
+        self.pool.desk().closed(self.origin, report);
+        self.pool.registry.remove(wire.id());
+    }
+}

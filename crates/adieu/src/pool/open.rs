@@ -1,0 +1,170 @@
+//! The task that opens a connection. It belongs to nobody: a request that is cancelled leaves it to the others.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use adieu_proto::h1::Engine;
+use adieu_proto::lifecycle::{CloseReason, CloseReport, Input, Lifecycle, Protocol, Readers};
+use adieu_proto::shelf::{Effects, Opening, Origin};
+
+use super::registry::{Birth, Live};
+use super::{Pool, Shelved};
+use crate::connect::{Opened, Target};
+use crate::drive::{Kept, Parts, Wire, next_id};
+use crate::error::{Error, ErrorKind};
+use crate::observe::{Happening, Teller};
+use crate::rt::{self, Runtime};
+
+/// An opening under way. Dropped before its end (its runtime is gone, or a connector panicked) it has failed.
+struct Attempt {
+    pool: Arc<Pool>,
+    opening: Opening,
+    origin: Origin,
+    birth: Arc<Birth>,
+    teller: Teller,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Over,
+}
+
+impl Pool {
+    /// Opens a connection, in a task of its own on the runtime of its origin.
+    pub(super) fn open(self: &Arc<Self>, opening: Opening, origin: Origin) {
+        let desk = self.desk();
+        let Some(entry) = desk.entry(origin) else { return };
+        let (target, text, runtime) = (entry.target.clone(), entry.text.clone(), entry.runtime.clone());
+        drop(desk);
+        let (now, id) = (rt::now(), next_id());
+        let life = Lifecycle::new(now, self.life_limits().life);
+        let birth = Birth::new(id, text.clone(), life);
+        let teller = Teller::new(self.settings.observers.clone(), id, text);
+        let attempt = Attempt {
+            pool: self.clone(),
+            opening,
+            origin,
+            birth: birth.clone(),
+            teller,
+            stage: Stage::Running,
+        };
+        attempt.teller.tell(now, || Happening::Opening);
+        if let Some(farewell) = self.registry.add(id, origin, Live::Opening(birth)) {
+            attempt.birth.call_off(farewell.reason());
+        }
+        runtime.clone().spawn(attempt.run(target, runtime));
+    }
+
+    /// What a connection is told when it begins: the settings, with an age of its own.
+    fn life_limits(&self) -> adieu_proto::h1::Config {
+        let mut config = self.settings.config;
+        let jitter = self.settings.age_jitter.clamp(0.0, 1.0) * rt::chance();
+        config.life.age = config.life.age.map(|age| age.mul_f64(1.0 - jitter));
+        config
+    }
+}
+
+impl Attempt {
+    async fn run(mut self, target: Arc<Target>, runtime: Runtime) {
+        let ended = {
+            let mut opened = pin!(self.pool.settings.connector.open(&target, &self.teller));
+            poll_fn(|cx| {
+                if let Poll::Ready(reason) = self.birth.poll_off(cx) {
+                    return Poll::Ready(Err((reason, None)));
+                }
+                opened.as_mut().poll(cx).map_err(|error| (reason_of(&error), Some(error)))
+            })
+            .await
+        };
+        match ended {
+            Ok(opened) => self.is_open(opened, runtime),
+            Err((reason, error)) => self.failed(reason, error),
+        }
+    }
+
+    fn is_open(&mut self, opened: Opened, runtime: Runtime) {
+        let now = rt::now();
+        let Some(mut life) = self.birth.take_life() else { return };
+        let mut config = self.pool.settings.config;
+        (config.half_close, config.target) = (opened.transport.half_close(), opened.form);
+        if self.teller.observers.anybody() {
+            life.journal().keep_for(Readers::Some);
+        }
+        let keeper = Arc::new(Shelved { pool: self.pool.clone(), origin: self.origin });
+        let mut kept = Kept::new(keeper, self.teller.observers.clone());
+        (kept.authorization, kept.opening) = (opened.authorization, self.teller.took());
+        let parts = Parts {
+            id: self.birth.id,
+            io: opened.transport,
+            engine: Engine::resume(now, life, config),
+            origin: Some(self.birth.origin.clone()),
+            runtime,
+            departures: self.pool.settings.departures.clone(),
+            kept: Some(kept),
+        };
+        let wire = Wire::new(now, parts);
+        self.stage = Stage::Over;
+        self.birth.became(&wire);
+        let farewell = self.pool.registry.add(wire.id(), self.origin, Live::Open(wire.clone()));
+        let mut todo = Effects::default();
+        let mut desk = self.pool.desk();
+        desk.opened(self.opening, self.origin, &wire, &mut todo);
+        if let Some(entry) = desk.entry_mut(self.origin) {
+            entry.resolved = Some(now);
+        }
+        drop(desk);
+        if let Some(farewell) = farewell {
+            farewell.bid(&wire);
+        }
+        self.pool.carry_out(todo);
+    }
+
+    fn failed(&mut self, reason: CloseReason, error: Option<Error>) {
+        self.stage = Stage::Over;
+        let now = rt::now();
+        let Some(mut life) = self.birth.take_life() else { return };
+        let input = if error.is_some() { Input::Broken } else { Input::Abort };
+        life.handle_end(now, input, reason.clone());
+        let mut report = CloseReport::new(self.birth.id, Protocol::Http1, &life, now);
+        report.origin = Some(self.birth.origin.to_string());
+        let mut todo = Effects::default();
+        let error = error.unwrap_or_else(|| Error::closed(reason, self.birth.id));
+        let mut desk = self.pool.desk();
+        desk.books(self.origin).not_opened += 1;
+        desk.shelf.open_failed(self.opening, error, &mut todo);
+        drop(desk);
+        self.pool.registry.remove(self.birth.id);
+        let closed = report.clone();
+        self.birth.failed(report);
+        self.teller.tell(now, || Happening::Closed { report: Arc::new(closed) });
+        self.pool.carry_out(todo);
+    }
+}
+
+/// Why a connection did not open, as its report says it.
+fn reason_of(error: &Error) -> CloseReason {
+    match (error.kind(), error.close_reason()) {
+        (_, Some(reason)) => reason.clone(),
+        (ErrorKind::Timeout(phase), None) => CloseReason::TimedOut(phase),
+        (ErrorKind::Resolve | ErrorKind::ProxyResolve, None) => CloseReason::NotOpened("resolve"),
+        (ErrorKind::Connect, None) => CloseReason::NotOpened("connect"),
+        (ErrorKind::Proxy, None) => CloseReason::NotOpened("proxy"),
+        (ErrorKind::Certificate, None) => CloseReason::NotOpened("certificate"),
+        (ErrorKind::Tls, None) => CloseReason::NotOpened("TLS"),
+        _ => CloseReason::NotOpened("setup"),
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.stage == Stage::Running {
+            let error = Error::new(ErrorKind::Connect)
+                .with("the connector panicked, or the runtime on which it was opened is gone");
+            self.failed(CloseReason::RuntimeGone, Some(error));
+        }
+    }
+}

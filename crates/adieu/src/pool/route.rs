@@ -1,0 +1,103 @@
+//! Where a request belongs: its origin, its partition and its runtime, found without building anything.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use adieu_proto::shelf::Origin;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use http::Uri;
+
+use crate::rt::RuntimeId;
+
+/// What keeps connections apart that would otherwise be shared: a tenant, an account.
+pub(crate) type Partition = std::sync::Arc<str>;
+
+/// Where a request belongs. Nothing is shared among partitions, and a connection belongs to its runtime.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route<'r> {
+    pub(crate) uri: &'r Uri,
+    pub(crate) partition: Option<&'r Partition>,
+    pub(crate) runtime: RuntimeId,
+}
+
+/// The origins, by the words in which requests name them. One origin may have several: `host`, `host:80`, `HOST`.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    table: HashTable<Name>,
+    hasher: DefaultHashBuilder,
+}
+
+#[derive(Debug)]
+struct Name {
+    scheme: Box<str>,
+    authority: Box<str>,
+    partition: Option<Partition>,
+    runtime: RuntimeId,
+    origin: Origin,
+}
+
+/// So many names; whoever makes up more has his forgotten.
+const MOST: usize = 8_192;
+
+impl Route<'_> {
+    fn words(&self) -> Option<(&str, &str)> {
+        Some((self.uri.scheme_str()?, self.uri.authority()?.as_str()))
+    }
+
+    fn hash(&self, (scheme, authority): (&str, &str), hasher: &DefaultHashBuilder) -> u64 {
+        hash_of(hasher, scheme, authority, self.partition, self.runtime)
+    }
+}
+
+impl Names {
+    pub(super) fn find(&self, route: &Route<'_>) -> Option<Origin> {
+        let words = route.words()?;
+        let hash = route.hash(words, &self.hasher);
+        let is_it = |name: &Name| {
+            (&*name.scheme, &*name.authority) == words
+                && name.runtime == route.runtime
+                && name.partition.as_ref() == route.partition
+        };
+        self.table.find(hash, is_it).map(|name| name.origin)
+    }
+
+    /// From now on these words mean that origin.
+    pub(super) fn add(&mut self, route: &Route<'_>, origin: Origin) {
+        let Some(words) = route.words() else { return };
+        if self.table.len() >= MOST {
+            self.table.clear();
+        }
+        let hash = route.hash(words, &self.hasher);
+        let name = Name {
+            scheme: words.0.into(),
+            authority: words.1.into(),
+            partition: route.partition.cloned(),
+            runtime: route.runtime,
+            origin,
+        };
+        let hasher = &self.hasher;
+        self.table.insert_unique(hash, name, |name| {
+            hash_of(hasher, &name.scheme, &name.authority, name.partition.as_ref(), name.runtime)
+        });
+    }
+
+    /// No words mean that origin any more.
+    pub(super) fn remove(&mut self, origin: Origin) {
+        self.table.retain(|name| name.origin != origin);
+    }
+}
+
+fn hash_of(
+    hasher: &DefaultHashBuilder,
+    scheme: &str,
+    authority: &str,
+    partition: Option<&Partition>,
+    runtime: RuntimeId,
+) -> u64 {
+    let mut state = hasher.build_hasher();
+    // The length tells the schemes apart.
+    state.write_usize(scheme.len());
+    state.write(authority.as_bytes());
+    partition.hash(&mut state);
+    runtime.hash(&mut state);
+    state.finish()
+}

@@ -1,0 +1,96 @@
+//! When what is known of idle connections is stale: the clock jumped, or their name means other addresses by now.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use adieu_proto::lifecycle::{Address, CloseReason};
+use adieu_proto::shelf::Origin;
+
+use super::Pool;
+use super::desk::Desk;
+use super::registry::Live;
+use crate::rt;
+
+/// The wall clock beside the monotonic one. A machine that slept has a wall clock that went on and a monotonic one that
+/// may not have; whatever was idle meanwhile is not what it seems.
+pub(super) struct Clocks {
+    epoch: Instant,
+    /// By how much the wall clock was ahead, in milliseconds.
+    ahead: AtomicI64,
+}
+
+/// How much the clocks may drift apart between two looks.
+const DRIFT: i64 = 2_000;
+
+impl Clocks {
+    pub(super) fn new() -> Self {
+        let epoch = rt::now();
+        Self { epoch, ahead: AtomicI64::new(rt::wall_millis()) }
+    }
+
+    /// By how much the wall clock jumped since the last look.
+    pub(super) fn jumped(&self, now: Instant) -> Option<Jump> {
+        let elapsed = now.saturating_duration_since(self.epoch).as_millis() as i64;
+        let ahead = rt::wall_millis().saturating_sub(elapsed);
+        let before = self.ahead.load(Ordering::Relaxed);
+        let jump = ahead.saturating_sub(before);
+        if jump.abs() < DRIFT {
+            return None;
+        }
+        self.ahead.store(ahead, Ordering::Relaxed);
+        // Backward, nobody slept; but nobody knows how long it was before that.
+        Some(Jump(Duration::from_millis(jump.max(0).unsigned_abs())))
+    }
+}
+
+/// How much longer idle connections have been idle than the monotonic clock says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jump(Duration);
+
+impl Pool {
+    /// The clock jumped: idle connections that have outlived their limit by the wall clock retire, the others are looked at
+    /// before they are used.
+    pub(super) fn distrust(&self, now: Instant, Jump(jump): Jump) {
+        for (_, live) in self.registry.all() {
+            if let Live::Open(wire) = live
+                && wire.lock().distrust(now, jump)
+            {
+                wire.order_retire(CloseReason::IdleLimit);
+            }
+        }
+    }
+
+    /// Resolves the name of an origin anew if that was long ago; connections to addresses that it does not mean any more
+    /// retire.
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        mut desk: MutexGuard<'_, Desk>,
+        now: Instant,
+        origin: Origin,
+        every: Duration,
+    ) {
+        let Some(entry) = desk.entry_mut(origin) else { return };
+        if entry.resolved.is_none_or(|at| now < at + every) {
+            return;
+        }
+        // Nobody else meanwhile.
+        entry.resolved = Some(now);
+        let (target, runtime, pool) = (entry.target.clone(), entry.runtime.clone(), self.clone());
+        drop(desk);
+        let refreshed = async move {
+            // A name that cannot be resolved right now says nothing about those who were found before.
+            let Ok(addresses) = pool.settings.connector.addresses(&target).await else { return };
+            for (of, live) in pool.registry.all() {
+                if let Live::Open(wire) = live
+                    && of == origin
+                    && let Some(Address::Ip(peer)) = wire.peer()
+                    && !addresses.iter().any(|address| address.ip() == peer.ip())
+                {
+                    wire.order_retire(CloseReason::Policy("its address left the name"));
+                }
+            }
+        };
+        runtime.spawn(refreshed);
+    }
+}

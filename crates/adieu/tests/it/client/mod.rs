@@ -1,0 +1,4 @@
+//! The client: requests to any origin over connections that are kept, bounded, watched and closed on purpose.
+
+mod counting;
+mod smoke;
