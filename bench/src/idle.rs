@@ -140,7 +140,7 @@ fn verdicts(clients: &[Cost]) -> Vec<Verdict> {
             }));
         }
         verdicts.push(Verdict {
-            target: format!("context switches of {} while nothing happens, must: 0", cost.client),
+            target: format!("context switches of {} while nothing happens, must: none", cost.client),
             measured: cost.context_switches as f64,
             met: cost.context_switches == 0,
         });

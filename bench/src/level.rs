@@ -68,7 +68,7 @@ impl fmt::Display for Level {
     }
 }
 
-// `Client::Adieu` and `Client::AdieuObserved` come first here once `clients/adieu_client.rs` is compiled in.
+// Once `clients/adieu_client.rs` is compiled in, `Client::Adieu, Client::AdieuObserved` come first here.
 const POOLED: &[Client] = &[Client::HyperUtil, Client::Reqwest, Client::Ureq, Client::Bare];
 
 #[cfg(test)]

@@ -58,13 +58,22 @@ impl Target {
             _ => Verdict {
                 target: format!("{what} of {of}, must: <= {bound:.2} x {to}"),
                 measured: ratio,
-                met: ratio <= bound + CHANCE,
+                met: ratio <= bound + self.figure.chance(),
             },
         }
     }
 }
 
 impl Figure {
+    /// By how much a ratio may exceed its bound by chance: two runs do not share everything.
+    fn chance(self) -> f64 {
+        match self {
+            // How many connections are ready at once, and so share one `epoll_wait`, nobody decides.
+            Self::SystemCalls => 0.03,
+            _ => 0.005,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Instructions => "instructions",
@@ -110,9 +119,6 @@ const TARGETS: &[Target] = {
         target(Conn, &[Row::TlsSmall], Throughput, Adieu, Reqwest, 1.2),
     ]
 };
-
-/// A ratio that is shown as its bound keeps it: two runs do not share everything.
-const CHANCE: f64 = 0.005;
 
 #[cfg(test)]
 mod tests {

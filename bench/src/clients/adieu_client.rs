@@ -1,10 +1,11 @@
 //! `adieu::Client`, its pool shared by all; with nobody who watches, or with one who is told everything and ignores it.
-//
-// Not compiled in yet. To bring it in: `mod adieu_client` and the arms of `pooled` in `clients/mod.rs`, and the list
-// `POOLED` in `level.rs`.
+
+// Not compiled in yet. To bring it in: in `clients/mod.rs` the module, the arms of `pooled` and the tests; in `level.rs`
+// the list `POOLED`; both say where.
 
 use std::marker::PhantomData;
 
+use ::adieu::observe::Event;
 use ::adieu::{Client, ClientBuilder, CloseMode};
 
 use super::{Exchange, Payload, Pooled, consume, request};
@@ -24,11 +25,17 @@ pub(crate) trait Watch: 'static {
 pub(crate) struct Nobody;
 
 /// An observer that does nothing.
-pub(crate) struct Idler;
+pub(crate) struct Bystander;
 
 impl Watch for Nobody {
     fn attach(builder: ClientBuilder) -> ClientBuilder {
         builder
+    }
+}
+
+impl Watch for Bystander {
+    fn attach(builder: ClientBuilder) -> ClientBuilder {
+        builder.observer(|_: &Event| {})
     }
 }
 

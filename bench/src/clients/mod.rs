@@ -107,7 +107,11 @@ pub(crate) trait Job {
 /// Does `job` with the client that is named.
 pub(crate) async fn pooled<J: Job>(client: Client, sends: Sends, job: J) -> Result<J::Done, Error> {
     match (client, sends) {
-        // `Client::Adieu` and `Client::AdieuObserved` join here, with `adieu_client::AdieuClient`.
+        // adieu's own client joins here:
+        // (Client::Adieu, Sends::Nothing) => job.with::<AdieuClient<Empty<Bytes>, Nobody>>().await,
+        // (Client::Adieu, Sends::Upload) => job.with::<AdieuClient<Full<Bytes>, Nobody>>().await,
+        // (Client::AdieuObserved, Sends::Nothing) => job.with::<AdieuClient<Empty<Bytes>, Bystander>>().await,
+        // (Client::AdieuObserved, Sends::Upload) => job.with::<AdieuClient<Full<Bytes>, Bystander>>().await,
         (Client::HyperUtil, Sends::Nothing) => job.with::<hyper_util::HyperUtil<Empty<Bytes>>>().await,
         (Client::HyperUtil, Sends::Upload) => job.with::<hyper_util::HyperUtil<Full<Bytes>>>().await,
         (Client::Reqwest, _) => job.with::<reqwest::Reqwest>().await,
@@ -274,6 +278,9 @@ mod tests {
     #[tokio::test]
     async fn pooled_clients_send_the_same_bytes_as_bare() {
         let rows = [Row::Small, Row::Segment, Row::TlsSmall, Row::TlsDown];
+        // and adieu's own:
+        // shares_the_plan::<AdieuClient<Empty<Bytes>, Nobody>>(&rows).await;
+        // shares_the_plan::<AdieuClient<Full<Bytes>, Bystander>>(&[Row::Up]).await;
         shares_the_plan::<hyper_util::HyperUtil<Empty<Bytes>>>(&rows).await;
         shares_the_plan::<hyper_util::HyperUtil<Full<Bytes>>>(&[Row::Up]).await;
         shares_the_plan::<reqwest::Reqwest>(&rows).await;
