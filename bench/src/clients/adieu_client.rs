@@ -1,8 +1,5 @@
 //! `adieu::Client`, its pool shared by all; with nobody who watches, or with one who is told everything and ignores it.
 
-// Not compiled in yet. To bring it in: in `clients/mod.rs` the module, the arms of `pooled` and the tests; in `level.rs`
-// the list `POOLED`; both say where.
-
 use std::marker::PhantomData;
 
 use ::adieu::observe::Event;
@@ -47,9 +44,9 @@ impl<P, W> Clone for AdieuClient<P, W> {
 
 impl<P: Payload, W: Watch> Pooled for AdieuClient<P, W> {
     fn new(plan: &Plan, connections: u32) -> Result<Self, Error> {
-        let mut builder = W::attach(Client::builder()).max_idle_per_origin(connections as usize);
+        let mut builder = W::attach(Client::builder().no_proxies()).max_idle_per_origin(connections as usize);
         if let Some(trust) = &plan.trust {
-            builder = builder.tls(trust.adieu.clone());
+            builder = builder.tls_connector(trust.adieu.clone());
         }
         Ok(Self { client: builder.build()?, parameters: PhantomData })
     }

@@ -9,6 +9,7 @@
 //!
 //! One client with a pool for all tasks ([`Pooled`]):
 //!
+//! - `adieu`, `adieu-observed`: `adieu::Client`, unwatched, or with an observer that does nothing;
 //! - `hyper-util`: `hyper_util::client::legacy::Client`;
 //! - `reqwest`: `reqwest::Client`;
 //! - `ureq`: `ureq::Agent`, which blocks: a thread for each connection;
@@ -17,6 +18,7 @@
 //! They connect with the same options, build their requests in the same way, and check the same things.
 
 pub(crate) mod adieu;
+pub(crate) mod adieu_client;
 pub(crate) mod bare;
 pub(crate) mod hyper;
 pub(crate) mod hyper_util;
@@ -39,6 +41,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use self::adieu_client::{AdieuClient, Bystander, Nobody};
 use crate::Error;
 use crate::row::{Plan, Sends};
 use crate::tls::Trust;
@@ -107,11 +110,10 @@ pub(crate) trait Job {
 /// Does `job` with the client that is named.
 pub(crate) async fn pooled<J: Job>(client: Client, sends: Sends, job: J) -> Result<J::Done, Error> {
     match (client, sends) {
-        // adieu's own client joins here:
-        // (Client::Adieu, Sends::Nothing) => job.with::<AdieuClient<Empty<Bytes>, Nobody>>().await,
-        // (Client::Adieu, Sends::Upload) => job.with::<AdieuClient<Full<Bytes>, Nobody>>().await,
-        // (Client::AdieuObserved, Sends::Nothing) => job.with::<AdieuClient<Empty<Bytes>, Bystander>>().await,
-        // (Client::AdieuObserved, Sends::Upload) => job.with::<AdieuClient<Full<Bytes>, Bystander>>().await,
+        (Client::Adieu, Sends::Nothing) => job.with::<AdieuClient<Empty<Bytes>, Nobody>>().await,
+        (Client::Adieu, Sends::Upload) => job.with::<AdieuClient<Full<Bytes>, Nobody>>().await,
+        (Client::AdieuObserved, Sends::Nothing) => job.with::<AdieuClient<Empty<Bytes>, Bystander>>().await,
+        (Client::AdieuObserved, Sends::Upload) => job.with::<AdieuClient<Full<Bytes>, Bystander>>().await,
         (Client::HyperUtil, Sends::Nothing) => job.with::<hyper_util::HyperUtil<Empty<Bytes>>>().await,
         (Client::HyperUtil, Sends::Upload) => job.with::<hyper_util::HyperUtil<Full<Bytes>>>().await,
         (Client::Reqwest, _) => job.with::<reqwest::Reqwest>().await,
@@ -278,9 +280,8 @@ mod tests {
     #[tokio::test]
     async fn pooled_clients_send_the_same_bytes_as_bare() {
         let rows = [Row::Small, Row::Segment, Row::TlsSmall, Row::TlsDown];
-        // and adieu's own:
-        // shares_the_plan::<AdieuClient<Empty<Bytes>, Nobody>>(&rows).await;
-        // shares_the_plan::<AdieuClient<Full<Bytes>, Bystander>>(&[Row::Up]).await;
+        shares_the_plan::<AdieuClient<Empty<Bytes>, Nobody>>(&rows).await;
+        shares_the_plan::<AdieuClient<Full<Bytes>, Bystander>>(&[Row::Up]).await;
         shares_the_plan::<hyper_util::HyperUtil<Empty<Bytes>>>(&rows).await;
         shares_the_plan::<hyper_util::HyperUtil<Full<Bytes>>>(&[Row::Up]).await;
         shares_the_plan::<reqwest::Reqwest>(&rows).await;

@@ -33,6 +33,8 @@ pub struct ClientBuilder {
     overrides: Overrides,
     #[cfg(feature = "tls")]
     tls: TlsBuilder,
+    #[cfg(feature = "tls")]
+    tls_ready: Option<TlsConnector>,
     http1: http1::Builder,
     limits: Limits,
     timeouts: Timeouts,
@@ -59,6 +61,8 @@ impl ClientBuilder {
             overrides: Overrides::new(),
             #[cfg(feature = "tls")]
             tls: TlsConnector::builder(),
+            #[cfg(feature = "tls")]
+            tls_ready: None,
             http1: http1::Builder::new(),
             limits: Limits::default(),
             timeouts: Timeouts::new(),
@@ -252,6 +256,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets up TLS with a connector that is ready, its time limit included. What [`tls`](Self::tls) was told does not count
+    /// then.
+    #[cfg(feature = "tls")]
+    pub fn tls_connector(mut self, connector: TlsConnector) -> Self {
+        self.tls_ready = Some(connector);
+        self
+    }
+
     /// Uses this configuration of rustls as it is.
     #[cfg(feature = "tls")]
     pub fn rustls_config(self, config: Arc<rustls::ClientConfig>) -> Self {
@@ -369,7 +381,10 @@ impl ClientBuilder {
             .connect_timeout(timeouts.connect)
             .proxy_timeout(timeouts.proxy);
         #[cfg(feature = "tls")]
-        let builder = builder.tls(self.tls.clone().handshake_timeout(timeouts.tls).build()?);
+        let builder = builder.tls(match self.tls_ready.take() {
+            Some(ready) => ready,
+            None => self.tls.clone().handshake_timeout(timeouts.tls).build()?,
+        });
         #[cfg(unix)]
         if let Some(path) = self.unix_socket.take() {
             return Ok(builder.unix_socket(path).build());
