@@ -58,8 +58,10 @@ pub(crate) struct Opened {
     /// Whatever HTTP is spoken on.
     pub(crate) transport: Box<dyn Transport>,
     /// How a request names its target here: in full to a proxy that forwards.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the pool"))]
     pub(crate) form: TargetForm,
     /// The `Proxy-Authorization` of each request that a proxy forwards.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the pool"))]
     pub(crate) authorization: Option<HeaderValue>,
 }
 
@@ -80,12 +82,14 @@ impl Connector {
     }
 
     /// Opens a connection to `target`. Each step is told. Dropping the future gives up and leaves nothing behind.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the pool"))]
     pub(crate) async fn open(&self, target: &Target, teller: &Teller) -> Result<Opened, Error> {
         Opening { settings: &self.0, target, teller }.open(Plain::Forward).await
     }
 
     /// To which addresses `target` would be connected now: its own, or those of its proxy. None: it is reached in another
     /// way.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the pool"))]
     pub(crate) async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Error> {
         let teller = silent();
         Opening { settings: &self.0, target, teller: &teller }.addresses().await

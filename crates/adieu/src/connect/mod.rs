@@ -34,6 +34,8 @@ mod builder;
 mod connector;
 mod dial;
 mod exact;
+#[cfg(feature = "hickory")]
+mod hickory;
 mod interleave;
 mod no_proxy;
 mod opening;
@@ -53,8 +55,10 @@ mod user;
 
 pub use builder::ConnectorBuilder;
 pub use connector::Connector;
-#[expect(unused_imports, reason = "the client will use it")]
+#[expect(unused_imports, reason = "for the pool")]
 pub(crate) use connector::Opened;
+#[cfg(feature = "hickory")]
+pub use hickory::HickoryResolver;
 pub use options::TcpOptions;
 pub use proxies::Proxies;
 pub use proxy::Proxy;

@@ -73,6 +73,7 @@ impl Whom {
     fn fits(&self, host: &str) -> bool {
         match self {
             Self::Everyone => true,
+            Self::Domain(_) if host.parse::<IpAddr>().is_ok() => false,
             Self::Domain(domain) => {
                 host.strip_suffix(&**domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
             }
