@@ -31,7 +31,7 @@ pub type Resolving = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, BoxError>> 
 ///
 /// A question to the system cannot be taken back: after a drop its thread goes on until the system gives up.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to it")]
 pub struct SystemResolver;
 
 /// Names whose addresses are known beforehand: nobody is asked for them.

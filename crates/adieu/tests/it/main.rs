@@ -8,6 +8,7 @@
 
 mod body;
 mod close_modes;
+mod connect;
 mod dropping;
 mod floors;
 mod hard_cases;
