@@ -67,3 +67,6 @@ pub use target::{Scheme, Target};
 #[cfg(feature = "tls")]
 pub use tls::OverTls;
 pub use user::{Connect, Connecting, ServiceConnector};
+
+#[cfg(test)]
+mod tests;

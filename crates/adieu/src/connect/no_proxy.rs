@@ -86,7 +86,7 @@ impl Whom {
 
 /// Whether two addresses of one family have so many leading bits in common.
 fn share_leading_bits(one: IpAddr, other: IpAddr, bits: u8) -> bool {
-    let different = match (one.to_canonical(), other.to_canonical()) {
+    let different = match (one, other) {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         _ => return false,

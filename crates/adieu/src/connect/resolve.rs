@@ -242,5 +242,5 @@ impl std::error::Error for Unresolved {
     }
 }
 
-/// In the order of RFC 6724 section 2.1.
+/// In the order of the policy table of RFC 6724 section 2.1.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];

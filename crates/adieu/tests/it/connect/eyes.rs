@@ -114,7 +114,7 @@ async fn nothing_is_left_of_a_connect_that_is_dropped() {
 
 /// A SYN is sent again after one second: nobody does.
 async fn assert_nobody_knocks(dead: &mut [Dead]) {
-    let listeners: Vec<_> = dead.iter_mut().map(|dead| &*dead.revive()).collect();
+    let listeners: Vec<_> = dead.iter_mut().map(|dead| dead.revive()).collect();
     let until = Instant::now() + Duration::from_millis(1500);
     while Instant::now() < until {
         for listener in &listeners {

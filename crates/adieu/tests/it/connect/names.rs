@@ -13,7 +13,9 @@ use super::{Boxed, behind, closed_port, kind_and_text, open, refused};
 
 /// A resolver that says this, and counts how often it is asked.
 #[derive(Clone)]
-struct Says(Arc<dyn Fn(&str) -> Boxed<Result<Vec<IpAddr>, BoxError>> + Send + Sync>, Arc<AtomicUsize>);
+struct Says(Arc<Answer>, Arc<AtomicUsize>);
+
+type Answer = dyn Fn(&str) -> Boxed<Result<Vec<IpAddr>, BoxError>> + Send + Sync;
 
 impl Says {
     fn new(answer: impl Fn(&str) -> Result<Vec<IpAddr>, BoxError> + Send + Sync + 'static) -> Self {
