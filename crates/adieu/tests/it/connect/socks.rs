@@ -107,7 +107,7 @@ async fn credentials_are_shown_where_they_are_asked_for() {
 
 /// Has a proxy do this before it was asked for anything.
 async fn greeted_with(login: &str, offer: u64, greeting: &[u8]) -> String {
-    let script = Script::new().read_exactly(offer).send(greeting).fin();
+    let script = Script::new().read_exactly(offer).send(greeting).fin().or_end();
     let peer = Peer::tcp(script).unwrap();
     let error = refused(&behind("socks5h", login, &peer).build(), URI).await;
     assert_eq!(error.kind(), ErrorKind::Proxy);

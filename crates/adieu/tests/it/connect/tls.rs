@@ -33,7 +33,7 @@ fn offering(protocols: &[&str]) -> TlsConnector {
 
 #[tokio::test]
 async fn https_is_tls_with_the_origin_by_its_name() {
-    let peer = Peer::builder().tls(&for_name("secure.example")).script(Script::new().send("hi").goodbye());
+    let peer = Peer::builder().tls(&for_name("secure.example")).script(Script::new().send("hi"));
     let peer = peer.tcp().unwrap();
     let overrides = Overrides::new().host("*", [peer.address()]);
     let connector = trusting(Connector::builder().overrides(overrides));

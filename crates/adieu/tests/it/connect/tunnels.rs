@@ -35,7 +35,7 @@ async fn a_tunnel_is_asked_for_by_authority() {
 
 /// Has a proxy answer CONNECT like this, then end.
 async fn answered_with(login: &str, answer: &[u8], end: fn(Script) -> Script) -> String {
-    let script = end(Script::new().read_head().send(answer));
+    let script = end(Script::new().read_head().send(answer)).or_end();
     let peer = Peer::tcp(script).unwrap();
     let error = refused(&behind("http", login, &peer).build(), URI).await;
     assert_eq!(error.kind(), ErrorKind::Proxy, "{error}");
