@@ -174,3 +174,31 @@ async fn a_proxy_that_cannot_be_connected_to_is_listed() {
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert_eq!(error.to_string(), format!("could not connect: {closed}: connection refused"));
 }
+
+/// Whatever is written for a proxy, a list of exceptions or an authority: no panic.
+#[test]
+fn anything_can_be_tried_to_be_read() {
+    let pieces = [
+        "http", "socks5", "://", ":", "/", "@", "[", "]", "%", "%4", ".", ",", "*", " ", "1", "::", "a",
+        "\u{e9}",
+    ];
+    let mut state = 0x0bad_cafe_u64;
+    for _ in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..state % 9 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(pieces[usize::try_from(state >> 33).unwrap() % pieces.len()]);
+        }
+        state = state.wrapping_add(1);
+        let target = Target::of(&"http://a.1:80/".parse().unwrap()).unwrap();
+        let _ = Proxies::new().all(Proxy::parse("p").unwrap()).no_proxy(&text).proxy_for(&target);
+        if let Ok(proxy) = Proxy::parse(&text) {
+            assert!(Proxy::parse(&proxy.to_string()).is_ok(), "{text} became {proxy}");
+        }
+        if let Ok(uri) = text.parse()
+            && let Ok(target) = Target::of(&uri)
+        {
+            assert_eq!(Target::of(&target.to_string().parse().unwrap()).unwrap(), target);
+        }
+    }
+}

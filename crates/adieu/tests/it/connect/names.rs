@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adieu::connect::{Connector, Overrides, Resolve, Resolving, SystemResolver};
+use adieu::connect::{Connector, Family, Overrides, Resolve, Resolving, SystemResolver};
 use adieu::{BoxError, ErrorKind, Phase};
 use adieu_testkit::peer::{Peer, Script};
 
@@ -107,6 +107,21 @@ async fn a_name_that_is_not_found_says_which_and_why() {
     let error = refused(&connector, "http://empty.example/").await;
     let expected = "the host was not found: empty.example has no address".to_owned();
     assert_eq!(kind_and_text(&error), (ErrorKind::Resolve, expected));
+}
+
+#[tokio::test]
+async fn one_family_keeps_the_other_out() {
+    let peer = Peer::tcp(Script::new()).unwrap();
+    let port = peer.address().port();
+    let connector = Connector::builder().family(Family::V4).build();
+    drop(open(&connector, &format!("http://localhost:{port}/")).await.unwrap());
+    let error = refused(&connector, &format!("http://[::1]:{port}/")).await;
+    let expected = "the host was not found: ::1 has no IPv4 address".to_owned();
+    assert_eq!(kind_and_text(&error), (ErrorKind::Resolve, expected));
+    let connector = Connector::builder().family(Family::V6).resolver(Says::new(|_| Ok(vec![HERE]))).build();
+    let error = refused(&connector, "http://four.example/").await;
+    assert_eq!(error.to_string(), "the host was not found: four.example has no IPv6 address");
+    peer.finish_async().await.unwrap();
 }
 
 #[tokio::test]
