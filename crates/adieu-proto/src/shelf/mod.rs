@@ -299,6 +299,9 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         if let Some((ticket, waiter)) = next {
             return self.grant(origin, ticket, &waiter, slot, connection, effects);
         }
+        if self.ranks_all() {
+            self.idle.push(&mut self.kept, list::IN_ALL, slot);
+        }
         let Some(place) = self.places.get_mut(origin) else { return };
         place.lent -= 1;
         place.idle += 1;
@@ -307,7 +310,6 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
             kept.standing = Standing::Idle(connection);
         }
         place.ends.push(&mut self.kept, list::OF_ORIGIN, slot);
-        self.idle.push(&mut self.kept, list::IN_ALL, slot);
         let over = self.limits.idle_per_origin.is_some_and(|limit| place.idle > limit);
         if let Some(oldest) = place.ends.first().filter(|_| over) {
             self.evict(oldest, IDLE_OF_ORIGIN, effects);
@@ -401,7 +403,9 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
     /// Takes an idle connection out of both lists.
     fn unlist(&mut self, origin: Origin, slot: Slot) {
         self.idle_count -= 1;
-        self.idle.unlink(&mut self.kept, list::IN_ALL, slot);
+        if self.ranks_all() {
+            self.idle.unlink(&mut self.kept, list::IN_ALL, slot);
+        }
         if let Some(place) = self.places.get_mut(origin) {
             place.idle -= 1;
             place.ends.unlink(&mut self.kept, list::OF_ORIGIN, slot);
@@ -426,6 +430,11 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
 
     fn evict(&mut self, slot: Slot, reason: CloseReason, effects: &mut Effects<C, W>) {
         effects.close.extend(self.drop_slot(slot).map(|connection| (connection, reason)));
+    }
+
+    /// Whether it matters which connection of all has been idle for longest.
+    fn ranks_all(&self) -> bool {
+        self.limits.in_all.is_some() || self.limits.idle_in_all.is_some()
     }
 
     /// How many connections count towards the limit on all.

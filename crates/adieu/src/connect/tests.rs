@@ -21,11 +21,7 @@ impl Told {
         let told = self.0.clone();
         let hook: Arc<dyn Observer> =
             Arc::new(move |event: &Event| told.lock().unwrap().push(event.what.clone()));
-        Teller {
-            observers: Observers::new(vec![hook]),
-            connection: ConnectionId::new(1),
-            origin: "http://example.com".into(),
-        }
+        Teller::new(Observers::new(vec![hook]), ConnectionId::new(1), "http://example.com".into())
     }
 
     /// The first word or two of each.

@@ -320,10 +320,16 @@ impl Wire {
 
 impl Locked<'_> {
     /// Carries out what `Drop` and `close` left.
+    #[inline]
     pub(crate) fn obey(&mut self, now: Instant) {
-        if !self.after.wire.pending.load(Ordering::Acquire)
-            || !self.after.wire.pending.swap(false, Ordering::Acquire)
-        {
+        if self.after.wire.pending.load(Ordering::Acquire) {
+            self.carry_out_orders(now);
+        }
+    }
+
+    #[cold]
+    fn carry_out_orders(&mut self, now: Instant) {
+        if !self.after.wire.pending.swap(false, Ordering::Acquire) {
             return;
         }
         let mut orders = self.after.wire.orders();
@@ -374,34 +380,48 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let (work, wire) = (&mut *self.work, self.after.wire);
         let state = work.engine.state();
-        let changed = work.published != state;
-        work.published = state;
-        let closed = changed && state == State::Closed;
+        let changes = work.engine.life().changes();
+        let changed = std::mem::replace(&mut work.published, changes) != changes;
+        let watched = changed && wire.watched.load(Ordering::SeqCst);
+        let attend =
+            work.take_rung() == Rung::Yes || (work.driver == Driver::Caller && work.needs_attendant());
+        self.after.moved = work.standing.moves(state == State::Idle, state.is_open());
+        // What happens with every exchange ends here.
+        if watched
+            || attend
+            || state == State::Closed
+            || !work.engine.journal().is_empty()
+            || !work.shed.is_empty()
+        {
+            let attend = if attend { Attend::Yes } else { Attend::No };
+            self.gather(state, attend);
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Gathers what is to be told once the lock is let go of.
+    #[cold]
+    fn gather(&mut self, state: State, attend: Attend) {
+        let (work, wire) = (&mut *self.work, self.after.wire);
+        let closed = state == State::Closed && wire.orders().report.is_none();
         if closed {
             // Whatever led here, the transport goes before anybody is told.
             work.leave();
         }
-        let watched = changed && wire.watched.load(Ordering::SeqCst);
-        let attend =
-            work.take_rung() == Rung::Yes || (work.driver == Driver::Caller && work.needs_attendant());
-        // A place may be granted to a connection that has just closed.
-        let leaves = state == State::Closed && work.departure.is_some();
-        let moved = work.standing.moves(state == State::Idle, state.is_open());
-        self.after.moved = moved;
         if !work.engine.journal().is_empty() {
             // Under the lock still, so that they stay in order.
             let entries = work.engine.journal().take();
             wire.orders().untold.extend(entries.into_iter().map(|(at, entry)| (at, told(entry))));
             self.after.untold = Untold::Something;
         }
-        if !closed && !watched && !attend && !leaves && work.shed.is_empty() {
-            return;
-        }
+        // A place may be granted to a connection that has just closed.
+        let departure = if state == State::Closed { work.departure.take() } else { None };
         let mut news = News {
             shed: std::mem::take(&mut work.shed),
             wake: [None, None],
-            departure: None,
-            attend: if attend && !closed { Attend::Yes } else { Attend::No },
+            departure,
+            attend: if closed { Attend::No } else { attend },
             closed: None,
         };
         if closed {
@@ -416,9 +436,6 @@ impl Drop for Locked<'_> {
             // Under the lock still: who sees that it is closed finds the report.
             wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];
-        }
-        if state == State::Closed {
-            news.departure = work.departure.take();
         }
         self.after.news = Some(Box::new(news));
     }

@@ -45,7 +45,6 @@ pub(crate) use close::{ClosingAll, WhenDropped};
 use desk::{Desk, Todo};
 use registry::{Live, Registry};
 pub(crate) use route::{Partition, Route};
-use stale::Clocks;
 pub use stats::{OriginStats, Stats, Tally};
 pub use waiting::WaitingRequest;
 pub(crate) use waiting::{Waited, Waiting};
@@ -55,7 +54,6 @@ pub(crate) struct Pool {
     desk: Mutex<Desk>,
     registry: Registry,
     settings: Settings,
-    clocks: Clocks,
 }
 
 /// What a pool is told once.
@@ -79,7 +77,6 @@ impl Pool {
             desk: Mutex::new(Desk::new(settings.limits)),
             registry: Registry::default(),
             settings,
-            clocks: Clocks::new(),
         })
     }
 
@@ -97,10 +94,14 @@ impl Pool {
         now: Instant,
         route: &Route<'_>,
     ) -> Result<(Origin, Option<Arc<Wire>>), Error> {
-        if let Some(jump) = self.clocks.jumped(now) {
-            self.distrust(now, jump);
-        }
         let (mut desk, origin) = self.locate(route)?;
+        if desk.clocks.is_due(now) {
+            if let Some(jump) = desk.clocks.jumped(now) {
+                drop(desk);
+                self.distrust(now, jump);
+                desk = self.desk();
+            }
+        }
         let taken = desk.take(origin);
         if let Some(every) = self.settings.refresh {
             self.refresh(desk, now, origin, every);
@@ -187,9 +188,10 @@ impl Pool {
 
     /// A request that was lent this connection did not use it.
     pub(crate) fn put_back(self: &Arc<Self>, wire: &Arc<Wire>) {
-        let mut todo = Effects::default();
-        self.desk().put_back(wire, &mut todo);
-        self.carry_out(todo);
+        let todo = self.desk().put_back(wire);
+        if let Some(todo) = todo {
+            self.carry_out(todo);
+        }
     }
 
     /// Does what follows from a step on the shelf. Called under no lock.

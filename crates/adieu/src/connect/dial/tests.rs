@@ -39,11 +39,7 @@ impl Log {
     fn teller(&self) -> Teller {
         let log = self.clone();
         let hook: Arc<dyn Observer> = Arc::new(move |event: &Event| log.note(event.what.to_string()));
-        Teller {
-            observers: Observers::new(vec![hook]),
-            connection: ConnectionId::new(1),
-            origin: "http://example.com".into(),
-        }
+        Teller::new(Observers::new(vec![hook]), ConnectionId::new(1), "http://example.com".into())
     }
 }
 
