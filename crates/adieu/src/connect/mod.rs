@@ -57,7 +57,7 @@ pub(crate) use connector::Opened;
 pub use options::TcpOptions;
 pub use proxies::Proxies;
 pub use proxy::Proxy;
-pub use resolve::{Overrides, Place, Resolve, Resolving, SystemResolver};
+pub use resolve::{Family, Overrides, Place, Resolve, Resolving, SystemResolver};
 pub use target::{Scheme, Target};
 #[cfg(feature = "tls")]
 pub use tls::OverTls;

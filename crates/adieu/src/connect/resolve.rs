@@ -59,6 +59,19 @@ pub struct Place {
     port: Option<u16>,
 }
 
+/// Which addresses are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there are two families: one of them, or both")]
+pub enum Family {
+    /// All.
+    #[default]
+    Any,
+    /// Those of IPv4.
+    V4,
+    /// Those of IPv6.
+    V6,
+}
+
 /// Whose name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -70,6 +83,7 @@ pub(super) enum Whose {
 pub(super) struct Book {
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) overrides: Overrides,
+    pub(super) family: Family,
     pub(super) limit: Option<Duration>,
 }
 
@@ -130,7 +144,7 @@ impl Book {
         teller: &Teller,
     ) -> Result<Vec<SocketAddr>, Error> {
         if let Ok(address) = host.parse() {
-            return Ok(vec![SocketAddr::new(address, port)]);
+            return self.taken(host, whose, vec![SocketAddr::new(address, port)]);
         }
         let began = rt::now();
         teller.tell(began, || Happening::Resolving { host: host.into() });
@@ -138,14 +152,20 @@ impl Book {
             Some(known) => known,
             None => self.ask(host, port, whose).await?,
         };
-        if found.is_empty() {
-            return Err(Error::new(whose.unknown()).with(format!("{host} has no address")));
-        }
-        let addresses = interleaved(found);
+        let addresses = interleaved(self.taken(host, whose, found)?);
         let now = rt::now();
         let took = now.saturating_duration_since(began);
         teller.tell(now, || Happening::Resolved { addresses: addresses.as_slice().into(), took });
         Ok(addresses)
+    }
+
+    /// Those of the family that is wanted.
+    fn taken(&self, host: &str, whose: Whose, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
+        found.retain(|address| self.family.takes(address));
+        match found.is_empty() {
+            true => Err(Error::new(whose.unknown()).with(format!("{host} has no {}", self.family.address()))),
+            false => Ok(found),
+        }
     }
 
     /// What need not be asked.
@@ -165,6 +185,24 @@ impl Book {
             Some(Err(source)) => Err(Error::new(whose.unknown()).with(Unresolved::new(host, source))),
             None => Err(Error::new(ErrorKind::Timeout(Phase::Resolve))
                 .with(format!("{host}: no answer within {:?}", self.limit.unwrap_or_default()))),
+        }
+    }
+}
+
+impl Family {
+    fn takes(self, address: &SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+
+    fn address(self) -> &'static str {
+        match self {
+            Self::Any => "address",
+            Self::V4 => "IPv4 address",
+            Self::V6 => "IPv6 address",
         }
     }
 }
