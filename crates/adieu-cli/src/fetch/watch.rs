@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use adieu::connect::{Proxies, Scheme, Target as Origin};
 use adieu::observe::{Event, Happening};
-use adieu::{Client, CloseKind, CloseMode, ConnectionId, State};
+use adieu::{Client, CloseKind, CloseReport, ConnectionId, State};
 
 use super::plan::Plan;
 use super::queue::Queue;
@@ -64,12 +64,7 @@ impl Watch {
                 }
                 self.end_our_side(id, &event.origin);
             }
-            Happening::Closed { report } => {
-                // What never opened was no connection.
-                if self.notes().opening.remove(&id).is_none() {
-                    self.report.connection(report);
-                }
-            }
+            Happening::Closed { report } => self.closed(report),
             step @ (Happening::Opening
             | Happening::Resolving { .. }
             | Happening::Connecting { .. }
@@ -78,6 +73,13 @@ impl Watch {
                 self.notes().opening.insert(id, (event.origin.clone(), step.clone()));
             }
             _ => {}
+        }
+    }
+
+    fn closed(&self, report: &CloseReport) {
+        // What never opened was no connection.
+        if self.notes().opening.remove(&report.id).is_none() {
+            self.report.connection(report);
         }
     }
 
@@ -104,7 +106,7 @@ impl Watch {
 
     /// With `--close half`, ends our side of a connection whose last exchange has begun.
     fn end_our_side(&self, id: ConnectionId, origin: &str) {
-        let mode: CloseMode = self.plan.close;
+        let mode = self.plan.close;
         if mode.kind() == CloseKind::Half
             && !self.queue.holds(origin)
             && let Some(client) = self.client.get()
