@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use adieu::connect::Target as Origin;
-use adieu::{Error, ErrorKind, ExchangePhase};
+use adieu::{Blame, Error, ErrorKind, ExchangePhase};
 
 use crate::exit::Exit;
 
@@ -102,6 +102,8 @@ fn exit_of(error: &Error) -> Exit {
         | ErrorKind::Reset
         | ErrorKind::Network
         | ErrorKind::Tls => Exit::RECEIVE,
+        // It was gone before anything was written.
+        ErrorKind::Closed if matches!(error.blame(), Blame::Peer | Blame::Network) => Exit::RECEIVE,
         _ => Exit::SEND,
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock;
 
@@ -28,6 +28,7 @@ struct Bar {
     kind: Kind,
     total: Option<u64>,
     done: u64,
+    message: String,
     since: Instant,
     shown: Option<ProgressBar>,
 }
@@ -73,7 +74,7 @@ impl Bars {
 
     fn bar(&self, kind: Kind, total: Option<u64>) -> Option<Bar> {
         let bars = self.0.clone()?;
-        Some(Bar { bars, kind, total, done: 0, since: clock::now(), shown: None })
+        Some(Bar { bars, kind, total, done: 0, message: String::new(), since: clock::now(), shown: None })
     }
 }
 
@@ -100,10 +101,10 @@ impl Progress {
 impl Counter {
     pub(super) fn add<T, E>(&mut self, outcome: &Result<T, E>) {
         self.failed += u64::from(outcome.is_err());
-        let Some(bar) = &mut self.bar else { return };
-        bar.add(1);
-        if let Some(shown) = &bar.shown {
-            shown.set_message(format!("{} failed", self.failed));
+        if let Some(bar) = &mut self.bar {
+            let rate = (bar.done + 1) as f64 / bar.since.elapsed().as_secs_f64();
+            bar.message = format!("{} failed, {rate:.1} a second", self.failed);
+            bar.add(1);
         }
     }
 
@@ -118,24 +119,17 @@ impl Bar {
         self.done += more;
         let many = matches!(self.kind, Kind::Body(_)) && self.done > MANY;
         if self.shown.is_none() && (many || self.since.elapsed() > LONG) {
-            self.shown = Some(self.draw());
+            self.shown = Some(self.bars.add(self.draw()));
         }
         if let Some(shown) = &self.shown {
+            shown.set_message(self.message.clone());
             shown.set_position(self.done);
         }
     }
 
     fn draw(&self) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::new(0));
-        bar.set_elapsed(self.since.elapsed());
-        match self.total {
-            Some(total) => bar.set_length(total),
-            None => bar.unset_length(),
-        }
         let template = match (self.kind, self.total) {
-            (Kind::Queue, _) => {
-                "done {bar:24.cyan/dim} {pos:>10} of {len}, {msg}  {per_sec}  {eta} left".to_owned()
-            }
+            (Kind::Queue, _) => "done {bar:24.cyan/dim} {pos:>10} of {len}, {msg}".to_owned(),
             (Kind::Body(direction), total) => {
                 let word = if direction == Direction::Up { "up  " } else { "down" };
                 let shape = match total {
@@ -147,11 +141,12 @@ impl Bar {
                 format!("{word} {shape}")
             }
         };
+        let bar = ProgressBar::with_draw_target(self.total, ProgressDrawTarget::hidden());
         // All are known to be well formed; without a style the bar is plain.
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
-        bar
+        bar.with_position(self.done).with_elapsed(self.since.elapsed())
     }
 }
 

@@ -260,11 +260,16 @@ fn without_a_client_certificate_the_server_decides() {
     let (ran, _) = world.fetch(&[&peer.url("/")]);
     let line = "the peer refused it with the alert certificate_required\n";
     assert_eq!((ran.code, ran.err.ends_with(line)), (35, true), "{}", ran.err);
-    let peer = https(&server, Script::new());
+    // A connection that is gone before anything was written on it is replaced, but not for ever.
+    let peer = https(&server, Script::new().repeat());
     let (ran, lines) = world.fetch(&[&peer.url("/")]);
     assert_eq!(ran.code, 56, "{}", ran.err);
-    assert_eq!(ran.err, "adieu: (56) the peer sent the TLS alert certificate_required (connection #1)\n");
-    assert_eq!(connection(&lines)["reason"], "tls_alert");
+    assert!(
+        ran.err.contains("the peer sent the TLS alert certificate_required (connection #"),
+        "{}",
+        ran.err
+    );
+    assert!(of_type(&lines, "connection").iter().all(|line| line["reason"] == "tls_alert"), "{lines:?}");
 }
 
 #[test]
