@@ -2,8 +2,8 @@
 
 use std::error::Error as _;
 
-use adieu::connect::Target as Origin;
-use adieu::{Blame, Error, ErrorKind, ExchangePhase};
+use adieu::connect::{Proxy, Target as Origin};
+use adieu::{Blame, Error, ErrorKind, ExchangePhase, Phase};
 
 use crate::exit::Exit;
 
@@ -45,15 +45,19 @@ impl Failure {
         Self { fate: Fate::Open, ..Self::before(exit, what) }
     }
 
-    /// What the client says of a request to this origin. That is named where no connection is.
-    pub(super) fn of(error: &Error, origin: &Origin) -> Self {
+    /// What the client says of a request to this origin; it and its proxy are named where no connection is.
+    pub(super) fn of(error: &Error, origin: &Origin, proxy: Option<&Proxy>) -> Self {
         let mut what = error.to_string();
         let source = error.source().map(ToString::to_string);
         if let Some(source) = source.filter(|source| !what.contains(source)) {
             what = format!("{what}: {source}");
         }
         if error.connection().is_none() && error.kind() != ErrorKind::InvalidRequest {
-            what = format!("{origin}: {what}");
+            let connecting = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout(Phase::Connect));
+            what = match proxy.filter(|_| connecting) {
+                Some(proxy) => format!("{origin} through the proxy {proxy}: {what}"),
+                None => format!("{origin}: {what}"),
+            };
         }
         let fate = if error.facts().is_none() { Fate::NotSent } else { Fate::Open };
         Self { exit: exit_of(error), what, fate, tell: Tell::Aloud }

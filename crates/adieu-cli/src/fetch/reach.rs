@@ -71,7 +71,10 @@ impl Reach {
             },
             overrides: overrides.collect::<Result<_, _>>()?,
             unix_socket: args.unix_socket.clone(),
-            proxies: proxies(args.proxy.as_deref(), args.noproxy.as_deref())?,
+            proxies: match &args.unix_socket {
+                Some(_) => Proxies::new(),
+                None => proxies(args.proxy.as_deref(), args.noproxy.as_deref())?,
+            },
             limit: args.connect_timeout.filter(|limit| !limit.is_zero()),
         })
     }

@@ -39,8 +39,9 @@ impl Target {
             other => return Err(bad(url.as_str(), format_args!("{other} is not spoken here"))),
         }
         url.set_fragment(None);
-        let uri = Self::bare(&url).as_str().parse().map_err(|error| bad(url.as_str(), error))?;
-        let origin = Origin::of(&uri).map_err(|error| bad(url.as_str(), why(&error)))?;
+        let bare = Self::bare(&url);
+        let uri = bare.as_str().parse().map_err(|error| bad(bare.as_str(), error))?;
+        let origin = Origin::of(&uri).map_err(|error| bad(bare.as_str(), why(&error)))?;
         Ok(Self { url, uri, origin })
     }
 

@@ -220,7 +220,10 @@ impl Run {
             (ErrorKind::Timeout(Phase::Exchange), None) => {
                 Failure { fate: Fate::NotSent, ..self.too_late(&self.doing(leg), notes) }
             }
-            _ => Failure::of(error, leg.target.origin()),
+            _ => {
+                let origin = leg.target.origin();
+                Failure::of(error, origin, self.plan.reach.proxies.proxy_for(origin))
+            }
         }
     }
 

@@ -197,7 +197,9 @@ fn a_proxy_that_is_not_there() {
     );
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ran = fetch(&["-x", &nobody.to_string(), "http://h/"]);
-    let line = format!("adieu: (7) http://h: could not connect: {nobody}: connection refused\n");
+    let line = format!(
+        "adieu: (7) http://h through the proxy http://{nobody}: could not connect: {nobody}: connection refused\n"
+    );
     assert_eq!((ran.code, ran.err), (7, line));
 }
 
