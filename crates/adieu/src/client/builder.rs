@@ -13,7 +13,9 @@ use super::timeouts::Timeouts;
 use super::{Client, Shared, invalid};
 use crate::conn::OnInterim;
 use crate::conn::http1;
-use crate::connect::{Connect, Connector, ConnectorBuilder, Overrides, Place, Proxies, Resolve, TcpOptions};
+use crate::connect::{
+    Connect, Connector, ConnectorBuilder, Family, Overrides, Place, Proxies, Resolve, TcpOptions,
+};
 use crate::drive::Departures;
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Observer, Observers};
@@ -208,6 +210,12 @@ impl ClientBuilder {
         places: impl IntoIterator<Item = P>,
     ) -> Self {
         self.overrides = self.overrides.host_port(host, port, places);
+        self
+    }
+
+    /// Connects to addresses of this family alone; a host that has none was not found. Default: all.
+    pub fn family(mut self, family: Family) -> Self {
+        self.connector = self.connector.family(family);
         self
     }
 
