@@ -37,7 +37,7 @@ use crate::pool::{ClientReport, ClosingAll, Partition, Pool, Stats, WaitingReque
 
 pub use builder::ClientBuilder;
 pub use options::RequestOptions;
-pub use reading::{ResponseExt, Text};
+pub use reading::{Reading, ResponseExt};
 pub use request::RequestBuilder;
 pub use response::ResponseFuture;
 pub use timeouts::Timeouts;
