@@ -198,7 +198,7 @@ impl Client {
     }
 
     /// What happens from now on, 1,024 events at most between two reads; what a slow reader missed is counted. A connection
-    /// that was opened while nobody listened tells from its next exchange on.
+    /// that was open before is told of from here on: what it was doing, [`connections`](Self::connections) says.
     #[must_use]
     pub fn events(&self) -> Events {
         self.events_up_to(1_024)

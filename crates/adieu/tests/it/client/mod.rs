@@ -4,3 +4,4 @@ mod building;
 mod counting;
 mod net;
 mod smoke;
+mod watch;
