@@ -4,6 +4,8 @@ mod asking;
 mod hooks;
 mod order;
 mod streams;
+#[cfg(feature = "tracing")]
+mod traced;
 mod waiters;
 
 use std::collections::BTreeMap;
