@@ -249,6 +249,7 @@ impl fmt::Display for Error {
             (ErrorKind::BadBody, Some(CloseReason::ProtocolError(what))) => {
                 write!(f, "bad response body: {what}")?
             }
+            (ErrorKind::BadBody, None) => f.write_str("bad response body")?,
             (ErrorKind::Tls, None) => f.write_str("the TLS handshake failed")?,
             (ErrorKind::TlsSetup, _) => f.write_str("TLS cannot be set up")?,
             (ErrorKind::Certificate, _) => {
@@ -263,10 +264,12 @@ impl fmt::Display for Error {
         // Only the source tells what a person could do about it.
         let tells = matches!(
             cause.kind,
-            ErrorKind::Resolve
+            ErrorKind::InvalidRequest
+                | ErrorKind::Resolve
                 | ErrorKind::ProxyResolve
                 | ErrorKind::Connect
                 | ErrorKind::Proxy
+                | ErrorKind::BadBody
                 | ErrorKind::Tls
                 | ErrorKind::TlsSetup
                 | ErrorKind::Certificate

@@ -27,7 +27,7 @@ pub enum CloseReason {
     /// The runtime that drove the connection is gone.
     RuntimeGone,
 
-    /// It never opened; which step failed: `resolve`, `connect`, `proxy`, `TLS`, `certificate`.
+    /// It never opened; which step failed: `resolve`, `connect`, `proxy`, `TLS`, `certificate`; or `setup`, on this side.
     NotOpened(&'static str),
 
     /// Our request said `Connection: close`.
@@ -171,6 +171,7 @@ impl CloseReason {
             | Self::LimitExceeded(_)
             | Self::UploadStopped => Party::Peer,
             Self::Network(_) | Self::NotOpened("resolve" | "connect") => Party::Network,
+            Self::NotOpened("setup") => Party::Local,
             Self::NotOpened(_) => Party::Peer,
             _ => Party::Local,
         }
@@ -186,6 +187,7 @@ impl CloseReason {
             | Self::RequestCancelled
             | Self::RequestBodyFailed
             | Self::RuntimeGone
+            | Self::NotOpened("setup")
             | Self::Upgraded => Blame::Caller,
             Self::Policy(_)
             | Self::IdleLimit

@@ -37,7 +37,7 @@ use crate::pool::{ClientReport, ClosingAll, Partition, Pool, Stats, WaitingReque
 
 pub use builder::ClientBuilder;
 pub use options::RequestOptions;
-pub use reading::{ResponseExt, Text};
+pub use reading::{Reading, ResponseExt};
 pub use request::RequestBuilder;
 pub use response::ResponseFuture;
 pub use timeouts::Timeouts;
@@ -199,7 +199,7 @@ impl Client {
     }
 
     /// What happens from now on, 1,024 events at most between two reads; what a slow reader missed is counted. A connection
-    /// that was opened while nobody listened tells from its next exchange on.
+    /// that was open before is told of from here on: what it was doing, [`connections`](Self::connections) says.
     #[must_use]
     pub fn events(&self) -> Events {
         self.events_up_to(1_024)

@@ -12,8 +12,8 @@ use crate::conn::body::Body;
 use crate::conn::info::ResponseInfo;
 use crate::error::{Error, ErrorKind};
 
-/// A boxed future, `Send`.
-pub type Text<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+/// What is being read of a response: a boxed future, `Send`.
+pub type Reading<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// What a response can give.
 pub trait ResponseExt: Sized {
@@ -26,10 +26,10 @@ pub trait ResponseExt: Sized {
     }
 
     /// The whole body. Trailers are left out.
-    fn bytes(self) -> Text<Bytes>;
+    fn bytes(self) -> Reading<Bytes>;
 
     /// The whole body as text: UTF-8, what is none replaced by U+FFFD.
-    fn text(self) -> Text<String>;
+    fn text(self) -> Reading<String>;
 
     /// The whole body as JSON.
     ///
@@ -37,7 +37,7 @@ pub trait ResponseExt: Sized {
     ///
     /// [`ErrorKind::BadBody`]: it is no JSON, or not of this type; the source tells where.
     #[cfg(feature = "json")]
-    fn json<T: serde::de::DeserializeOwned>(self) -> Text<T>;
+    fn json<T: serde::de::DeserializeOwned>(self) -> Reading<T>;
 
     /// Itself, unless its status is 400 or more.
     ///
@@ -52,11 +52,11 @@ impl ResponseExt for Response<Body> {
         self.body().info()
     }
 
-    fn bytes(self) -> Text<Bytes> {
+    fn bytes(self) -> Reading<Bytes> {
         Box::pin(async move { Ok(self.into_body().collect().await?.to_bytes()) })
     }
 
-    fn text(self) -> Text<String> {
+    fn text(self) -> Reading<String> {
         Box::pin(async move {
             let bytes = self.bytes().await?;
             Ok(match String::from_utf8(bytes.into()) {
@@ -67,7 +67,7 @@ impl ResponseExt for Response<Body> {
     }
 
     #[cfg(feature = "json")]
-    fn json<T: serde::de::DeserializeOwned>(self) -> Text<T> {
+    fn json<T: serde::de::DeserializeOwned>(self) -> Reading<T> {
         Box::pin(async move {
             let bytes = self.bytes().await?;
             serde_json::from_slice(&bytes).map_err(|error| Error::new(ErrorKind::BadBody).with(error))

@@ -106,7 +106,7 @@ impl RequestBuilder {
 
     /// A body of JSON, and `Content-Type` where there is none.
     #[cfg(feature = "json")]
-    pub fn json(self, value: &impl serde::Serialize) -> Self {
+    pub fn json<T: serde::Serialize + ?Sized>(self, value: &T) -> Self {
         match serde_json::to_vec(value) {
             Ok(bytes) => self.typed_body("application/json", bytes),
             Err(error) => self.refused(error),
@@ -115,7 +115,7 @@ impl RequestBuilder {
 
     /// A body as HTML forms send it, and `Content-Type` where there is none.
     #[cfg(feature = "form")]
-    pub fn form(self, value: &impl serde::Serialize) -> Self {
+    pub fn form<T: serde::Serialize + ?Sized>(self, value: &T) -> Self {
         match serde_urlencoded::to_string(value) {
             Ok(text) => self.typed_body("application/x-www-form-urlencoded", text),
             Err(error) => self.refused(error),
@@ -124,7 +124,7 @@ impl RequestBuilder {
 
     /// Adds to the query of the URI, as HTML forms do.
     #[cfg(feature = "form")]
-    pub fn query(self, value: &impl serde::Serialize) -> Self {
+    pub fn query<T: serde::Serialize + ?Sized>(self, value: &T) -> Self {
         let added = match serde_urlencoded::to_string(value) {
             Ok(added) if added.is_empty() => return self,
             Ok(added) => added,
@@ -133,7 +133,12 @@ impl RequestBuilder {
         self.with(|request| {
             let mut parts = request.uri().clone().into_parts();
             let before = parts.path_and_query.as_ref().map_or("/", |before| before.as_str());
-            let joint = if before.contains('?') { '&' } else { '?' };
+            let joint = match before.split_once('?') {
+                None => "?",
+                Some((_, "")) => "",
+                Some((_, query)) if query.ends_with('&') => "",
+                Some(_) => "&",
+            };
             parts.path_and_query = Some(format!("{before}{joint}{added}").parse()?);
             *request.uri_mut() = Uri::from_parts(parts)?;
             Ok(())

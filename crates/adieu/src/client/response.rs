@@ -247,6 +247,11 @@ impl Future for ResponseFuture {
                         this.send_on(wire, now);
                         continue;
                     }
+                    // Its origin was forgotten, as unused, before it could queue there.
+                    Err(error) if error.kind() == ErrorKind::ClientClosed && !this.pool().is_closed() => {
+                        this.stage = Stage::New;
+                        continue;
+                    }
                     Err(error) => error,
                 },
                 Stage::Sending => {

@@ -2,21 +2,31 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use tokio::io::AsyncRead;
 
 use super::incoming::{Early, Incoming};
 use super::info::ResponseInfo;
+use super::reader::Reader;
 use super::request::uniform;
 use super::upgraded::Upgraded;
 use crate::drive::Upload;
 use crate::error::{BoxError, Error};
 
-/// A body: empty, bytes, another `http_body::Body`, or what comes over a connection.
+/// A body: empty, bytes, another `http_body::Body`, what a reader gives, or what comes over a connection.
+///
+/// | to send | make it by |
+/// |---|---|
+/// | nothing | [`Body::empty`] |
+/// | bytes, text | `Body::from` |
+/// | a file, any reader | [`Body::sized_reader`], [`Body::reader`] |
+/// | a stream | [`Body::wrap`] over `http_body_util::StreamBody` |
+/// | something that can be made anew, should the request have to be sent again | [`Body::factory`] |
 ///
 /// Dropping the body of a response before its end: a rest that is known and small (64 KiB by default), or
 /// already here, is discarded within 50 ms and the connection stays; otherwise, or while the request is still being
@@ -40,6 +50,13 @@ enum Kind {
     /// None, but a connection that another protocol has.
     Upgraded(Box<Upgraded>),
     Other(Other),
+    Made(Box<Made>),
+}
+
+/// A body that can be made anew.
+struct Made {
+    body: Other,
+    make: Arc<dyn Fn() -> Other + Send + Sync>,
 }
 
 /// Somebody else's body.
@@ -61,15 +78,72 @@ impl Body {
         Self { kind, info: None }
     }
 
-    /// Any other body, streamed as it comes.
+    /// Any other body, streamed as it comes; a stream by way of `http_body_util::StreamBody`:
+    ///
+    /// ```
+    /// use adieu::{Body, Bytes};
+    /// use futures_util::{TryStreamExt, stream};
+    /// use http_body::Frame;
+    /// use http_body_util::StreamBody;
+    ///
+    /// let pieces = stream::iter([Ok("one"), Ok("two"), Err(std::io::Error::other("no third"))]);
+    /// let frames = pieces.map_ok(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
+    /// let body = Body::wrap(StreamBody::new(frames));
+    /// ```
+    ///
+    /// Its length is what it says exactly, and else unknown: then it is sent chunked. It can be polled only once, so a
+    /// request with it is not sent again: see [`factory`](Self::factory).
     pub fn wrap<B>(body: B) -> Self
     where
         B: http_body::Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let left = body.size_hint().exact();
-        Self::of(Kind::Other(Other { body: Mutex::new(uniform(body)), left }))
+        Self::of(Kind::Other(Other::new(body)))
+    }
+
+    /// A body that `make` makes, now, and again whenever it is needed once more ([`try_clone`](Self::try_clone)).
+    ///
+    /// ```
+    /// use adieu::Body;
+    ///
+    /// let body = Body::factory(|| Body::from("the same each time"));
+    /// assert!(body.try_clone().is_some());
+    /// ```
+    pub fn factory<B>(make: impl Fn() -> B + Send + Sync + 'static) -> Self
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self::made_by(Arc::new(move || Other::new(make())))
+    }
+
+    fn made_by(make: Arc<dyn Fn() -> Other + Send + Sync>) -> Self {
+        Self::of(Kind::Made(Box::new(Made { body: make(), make })))
+    }
+
+    /// What `reader` gives, until it ends: a `tokio::fs::File`, a pipe. Sent chunked, for its length is not known.
+    pub fn reader(reader: impl AsyncRead + Send + 'static) -> Self {
+        Self::wrap(Reader::new(reader, None))
+    }
+
+    /// The next `length` bytes of `reader`, with `Content-Length`. What comes after them is not read; fewer are an
+    /// [`ErrorKind::RequestBody`](crate::ErrorKind::RequestBody).
+    pub fn sized_reader(reader: impl AsyncRead + Send + 'static, length: u64) -> Self {
+        Self::wrap(Reader::new(reader, Some(length)))
+    }
+
+    /// The same body once more: one that is empty, bytes or made by a [`factory`](Self::factory), which makes it anew.
+    /// `None`: it comes from somewhere and only once.
+    #[must_use]
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.kind {
+            Kind::Empty => Some(Self::empty()),
+            Kind::Bytes(bytes) => Some(Self::of(Kind::Bytes(bytes.clone()))),
+            Kind::Made(made) => Some(Self::made_by(made.make.clone())),
+            _ => None,
+        }
     }
 
     /// All of a response body, in as many pieces as it came.
@@ -135,6 +209,7 @@ impl http_body::Body for Body {
             }
             Kind::Incoming(incoming) => return incoming.poll_frame(cx),
             Kind::Other(other) => return other.poll_frame(cx),
+            Kind::Made(made) => return made.body.poll_frame(cx),
             held => std::mem::take(held),
         };
         Poll::Ready(match frame {
@@ -158,7 +233,7 @@ impl http_body::Body for Body {
             Kind::Bytes(_) | Kind::Trailers(_) | Kind::Pieces(..) => false,
             Kind::Incoming(incoming) => incoming.is_end_stream(),
             // Nobody but a holder of `&mut self` could tell.
-            Kind::Other(_) => false,
+            Kind::Other(_) | Kind::Made(_) => false,
         }
     }
 
@@ -168,12 +243,27 @@ impl http_body::Body for Body {
             Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Pieces(pieces, _) => SizeHint::with_exact(pieces.bytes()),
             Kind::Incoming(incoming) => incoming.size_hint(),
-            Kind::Other(other) => other.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Kind::Other(other) => other.size_hint(),
+            Kind::Made(made) => made.body.size_hint(),
         }
     }
 }
 
 impl Other {
+    fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let left = body.size_hint().exact();
+        Self { body: Mutex::new(uniform(body)), left }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let body = self.body.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let frame = std::task::ready!(body.as_mut().poll_frame(cx));
@@ -232,6 +322,7 @@ impl fmt::Debug for Body {
             Kind::Incoming(_) => debug.field(&"incoming"),
             Kind::Upgraded(_) => debug.field(&"upgraded"),
             Kind::Other(_) => debug.field(&"streamed"),
+            Kind::Made(_) => debug.field(&"made anew"),
         };
         debug.finish()
     }

@@ -189,6 +189,7 @@ impl Builder {
         let parts =
             Parts { id: next_id(), io, engine, origin: self.origin.clone(), runtime, departures, kept: None };
         let wire = Wire::new(now, parts);
+        wire.begin(now);
         let lease = Arc::new(Lease(wire.clone()));
         let sender = SendRequest { wire, on_interim: self.on_interim.clone(), lease: lease.clone() };
         Ok((sender, Connection::new(lease)))

@@ -8,6 +8,7 @@ mod handle;
 pub mod http1;
 mod incoming;
 pub(crate) mod info;
+mod reader;
 mod request;
 mod response;
 mod upgraded;

@@ -24,7 +24,9 @@ impl Kept {
     /// Tells what is untold, one teller at a time: so nothing overtakes anything, whoever drives.
     pub(super) fn tell_on(&self, wire: &Arc<Wire>) {
         if !self.observers.anybody() {
-            return;
+            // Whoever comes later is not told of what was before.
+            let untold = std::mem::take(&mut wire.orders().untold);
+            return drop(untold);
         }
         loop {
             let mut orders = wire.orders();

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use adieu_proto::h1::Engine;
 use adieu_proto::lifecycle::{
-    Address, CloseMode, CloseReason, CloseReport, ConnectionId, LayerReport, Signal, Snapshot, State,
-    TlsSession,
+    Address, CloseMode, CloseReason, CloseReport, ConnectionId, LayerReport, Readers, Signal, Snapshot,
+    State, TlsSession,
 };
 
 use super::departures::{Departure, Departures, Leaver};
@@ -109,11 +109,12 @@ pub(crate) fn next_id() -> ConnectionId {
 }
 
 impl Wire {
+    /// A connection that does nothing by itself before [`begin`](Self::begin).
     pub(crate) fn new(now: Instant, parts: Parts) -> Arc<Self> {
         let Parts { id, io, engine, origin, runtime, departures, kept } = parts;
         let (peer, local, tls) = (io.peer_address(), io.local_address(), io.tls().cloned());
         let standing = if kept.is_some() { Standing::Shelf } else { Standing::Left };
-        let wire = Arc::new_cyclic(|wire| {
+        Arc::new_cyclic(|wire| {
             let bell = Waker::from(Arc::new(Bell(wire.clone())));
             let leaver: Weak<Self> = wire.clone();
             let place = Place { bell, runtime: runtime.clone(), departures, leaver };
@@ -131,9 +132,17 @@ impl Wire {
                 kept,
                 runtime,
             }
-        });
-        wire.lock().arm(now);
-        wire
+        })
+    }
+
+    /// Its first deadline counts, and observers are told of it.
+    pub(crate) fn begin(self: &Arc<Self>, now: Instant) {
+        self.lock().arm(now);
+    }
+
+    /// Tells observers from now on.
+    pub(crate) fn keep_journal(self: &Arc<Self>) {
+        self.lock().engine.journal().keep_for(Readers::Some);
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -412,8 +421,13 @@ impl Locked<'_> {
         if !work.engine.journal().is_empty() {
             // Under the lock still, so that they stay in order.
             let entries = work.engine.journal().take();
-            wire.orders().untold.extend(entries.into_iter().map(|(at, entry)| (at, told(entry))));
-            self.after.untold = Untold::Something;
+            if wire.kept.as_ref().is_some_and(|kept| kept.observers.anybody()) {
+                wire.orders().untold.extend(entries.into_iter().map(|(at, entry)| (at, told(entry))));
+                self.after.untold = Untold::Something;
+            } else {
+                // Nobody reads any more. Whoever subscribes says so before it has the journal kept anew.
+                work.engine.journal().keep_for(Readers::None);
+            }
         }
         // A place may be granted to a connection that has just closed.
         let departure = if state == State::Closed { work.departure.take() } else { None };

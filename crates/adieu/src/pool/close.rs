@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use adieu_proto::lifecycle::{CloseMode, CloseReason, CloseReport, ConnectionId, Ended};
+use adieu_proto::lifecycle::{CloseMode, CloseReport, ConnectionId, Ended};
 use adieu_proto::shelf::Effects;
 
 use super::registry::{Birth, Farewell, Live};
@@ -99,7 +99,7 @@ impl Pool {
     fn closing(self: &Arc<Self>, alive: impl IntoIterator<Item = Live>, mode: CloseMode) -> ClosingAll {
         let leaving = alive.into_iter().map(|live| match live {
             Live::Opening(birth) => {
-                birth.call_off(CloseReason::User(mode.kind()));
+                birth.call_off(Farewell::Closed(mode));
                 Leaving::Opening(birth, Farewell::Closed(mode))
             }
             Live::Open(wire) => {
@@ -121,7 +121,7 @@ impl Drop for WhenDropped {
         self.0.carry_out(todo);
         for (_, live) in alive {
             match live {
-                Live::Opening(birth) => birth.call_off(Farewell::Dropped.reason()),
+                Live::Opening(birth) => birth.call_off(Farewell::Dropped),
                 Live::Open(wire) => Farewell::Dropped.bid(&wire),
             }
         }

@@ -25,13 +25,14 @@ mod stale;
 mod stats;
 mod waiting;
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use adieu_proto::h1::Config;
-use adieu_proto::lifecycle::{CloseReport, ConnectionId, Readers, Snapshot};
+use adieu_proto::lifecycle::{CloseReport, ConnectionId, Snapshot};
 use adieu_proto::shelf::{Effects, Limits, Origin, Wanted};
 
 use crate::connect::{Connector, Target};
@@ -144,9 +145,10 @@ impl Pool {
         connections: usize,
     ) -> Result<usize, Error> {
         let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
-        let (desk, origin) = self.locate(&Route { uri, partition, runtime })?;
-        let counts = desk.shelf.counts(origin);
-        drop(desk);
+        let (counts, origin) = {
+            let (desk, origin) = self.locate(&Route { uri, partition, runtime })?;
+            (desk.shelf.counts(origin), origin)
+        };
         let limits = self.settings.limits;
         let most = [limits.per_origin, limits.in_all].into_iter().flatten().min().unwrap_or(usize::MAX);
         let missing = connections.min(most).saturating_sub(counts.connections());
@@ -180,7 +182,7 @@ impl Pool {
         let events = self.settings.observers.subscribe(capacity);
         for (_, live) in self.registry.all() {
             if let Live::Open(wire) = live {
-                wire.lock().engine.journal().keep_for(Readers::Some);
+                wire.keep_journal();
             }
         }
         events
@@ -199,12 +201,14 @@ impl Pool {
         if todo.is_empty() {
             return;
         }
-        for (wire, reason) in todo.close {
-            wire.order_retire(reason);
-        }
-        todo.wake.into_iter().for_each(Waker::wake);
-        for (opening, origin) in todo.open {
-            self.open(opening, origin);
+        let mut rounds = VecDeque::from([todo]);
+        while let Some(todo) = rounds.pop_front() {
+            for (wire, reason) in todo.close {
+                wire.order_retire(reason);
+            }
+            todo.wake.into_iter().for_each(Waker::wake);
+            // An opening that fails as it begins orders the next: one after the other, never one within the other.
+            rounds.extend(todo.open.into_iter().filter_map(|(opening, origin)| self.open(opening, origin)));
         }
     }
 
@@ -217,6 +221,11 @@ impl Pool {
     }
 
     // Questions.
+
+    /// Whether it was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.desk().shelf.is_closed()
+    }
 
     /// Every connection that is alive, oldest first.
     pub(crate) fn snapshots(&self) -> Vec<Snapshot> {

@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use adieu_proto::h1::Engine;
 use adieu_proto::lifecycle::{CloseReason, CloseReport, Input, Lifecycle, Protocol, Readers};
 use adieu_proto::shelf::{Effects, Opening, Origin};
 
+use super::desk::Todo;
 use super::registry::{Birth, Live};
 use super::{Pool, Shelved};
 use crate::connect::{Opened, Target};
@@ -25,6 +26,13 @@ struct Attempt {
     birth: Arc<Birth>,
     teller: Teller,
     stage: Stage,
+    begun: Arc<Mutex<Begun>>,
+}
+
+/// Whether its task has begun for whoever spawned it, who then does what follows from an end that came before.
+enum Begun {
+    NotYet(Option<Todo>),
+    Yes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +42,11 @@ enum Stage {
 }
 
 impl Pool {
-    /// Opens a connection, in a task of its own on the runtime of its origin.
-    pub(super) fn open(self: &Arc<Self>, opening: Opening, origin: Origin) {
+    /// Opens a connection, in a task of its own on the runtime of its origin. Where that runtime is gone, gives what
+    /// follows from it.
+    pub(super) fn open(self: &Arc<Self>, opening: Opening, origin: Origin) -> Option<Todo> {
         let desk = self.desk();
-        let Some(entry) = desk.entry(origin) else { return };
+        let entry = desk.entry(origin)?;
         let (target, text, runtime) = (entry.target.clone(), entry.text.clone(), entry.runtime.clone());
         drop(desk);
         let (now, id) = (rt::now(), next_id());
@@ -51,12 +60,19 @@ impl Pool {
             birth: birth.clone(),
             teller,
             stage: Stage::Running,
+            begun: Arc::new(Mutex::new(Begun::NotYet(None))),
         };
+        let begun = attempt.begun.clone();
+        let farewell = self.registry.add(id, origin, Live::Opening(birth));
         attempt.teller.tell(now, || Happening::Opening);
-        if let Some(farewell) = self.registry.add(id, origin, Live::Opening(birth)) {
-            attempt.birth.call_off(farewell.reason());
+        if let Some(farewell) = farewell {
+            attempt.birth.call_off(farewell);
         }
         runtime.clone().spawn(attempt.run(target, runtime));
+        match std::mem::replace(&mut *begun.lock().unwrap_or_else(PoisonError::into_inner), Begun::Yes) {
+            Begun::NotYet(todo) => todo,
+            Begun::Yes => None,
+        }
     }
 
     /// What a connection is told when it begins: the settings, with an age of its own.
@@ -108,7 +124,7 @@ impl Attempt {
         };
         let wire = Wire::new(now, parts);
         self.stage = Stage::Over;
-        self.birth.became(&wire);
+        let called_off = self.birth.became(&wire);
         let farewell = self.pool.registry.add(wire.id(), self.origin, Live::Open(wire.clone()));
         let mut todo = Effects::default();
         let mut desk = self.pool.desk();
@@ -117,7 +133,13 @@ impl Attempt {
             entry.resolved = Some(now);
         }
         drop(desk);
-        if let Some(farewell) = farewell {
+        // Not before: whoever is told that it is open finds it open, and counted.
+        wire.begin(now);
+        if self.teller.observers.anybody() {
+            // Race window: who subscribed since the look above may have found only the opening.
+            wire.keep_journal();
+        }
+        for farewell in [called_off, farewell].into_iter().flatten() {
             farewell.bid(&wire);
         }
         self.pool.carry_out(todo);
@@ -141,6 +163,10 @@ impl Attempt {
         let closed = report.clone();
         self.birth.failed(report);
         self.teller.tell(now, || Happening::Closed { report: Arc::new(closed) });
+        if let Begun::NotYet(place) = &mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner) {
+            *place = Some(todo);
+            return;
+        }
         self.pool.carry_out(todo);
     }
 }
@@ -162,9 +188,11 @@ fn reason_of(error: &Error) -> CloseReason {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.stage == Stage::Running {
-            let error = Error::new(ErrorKind::Connect)
-                .with("the connector panicked, or the runtime on which it was opened is gone");
-            self.failed(CloseReason::RuntimeGone, Some(error));
+            let (reason, what) = match std::thread::panicking() {
+                true => (CloseReason::NotOpened("setup"), "the connector panicked"),
+                false => (CloseReason::RuntimeGone, "the runtime on which it was being opened is gone"),
+            };
+            self.failed(reason, Some(Error::new(ErrorKind::Connect).with(what)));
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Birth {
 
 enum Stage {
     /// It goes on, unless it was called off.
-    Running { life: Box<Lifecycle>, off: Option<CloseReason>, wakers: Vec<Waker> },
+    Running { life: Box<Lifecycle>, off: Option<Farewell>, wakers: Vec<Waker> },
     /// It became this connection.
     Open(Arc<Wire>),
     /// It failed, or was called off.
@@ -84,18 +84,21 @@ impl Registry {
     /// From now on what is added is closed like this; all that are there.
     pub(super) fn close(&self, farewell: Farewell) -> Vec<(Origin, Live)> {
         let mut roll = self.lock();
-        roll.closed = Some(match (roll.closed, farewell) {
-            (Some(Farewell::Closed(before)), Farewell::Closed(mode)) => {
-                Farewell::Closed(before.stricter(mode))
-            }
-            (Some(before), Farewell::Dropped) => before,
-            (_, farewell) => farewell,
-        });
+        roll.closed = Some(farewell.or_stricter(roll.closed));
         roll.alive.values().cloned().collect()
     }
 }
 
 impl Farewell {
+    /// This, or what was said before if that is stricter.
+    fn or_stricter(self, before: Option<Self>) -> Self {
+        match (before, self) {
+            (Some(Self::Closed(before)), Self::Closed(mode)) => Self::Closed(before.stricter(mode)),
+            (Some(before), Self::Dropped) => before,
+            (_, farewell) => farewell,
+        }
+    }
+
     /// Closes a connection like this.
     pub(super) fn bid(self, wire: &Arc<Wire>) {
         match self {
@@ -104,7 +107,7 @@ impl Farewell {
         }
     }
 
-    pub(super) fn reason(self) -> CloseReason {
+    fn reason(self) -> CloseReason {
         match self {
             Self::Closed(mode) => CloseReason::User(mode.kind()),
             Self::Dropped => CloseReason::HandlesDropped,
@@ -122,20 +125,31 @@ impl Birth {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls it off, for this reason. The first reason counts.
-    pub(super) fn call_off(&self, reason: CloseReason) {
+    /// Calls it off; what has become a connection meanwhile is closed alike.
+    ///
+    /// Race window: whoever opens it may be past its last look. Then [`became`](Self::became) finds the order.
+    pub(super) fn call_off(&self, farewell: Farewell) {
         let mut stage = self.lock();
-        let Stage::Running { off, wakers, .. } = &mut *stage else { return };
-        off.get_or_insert(reason);
-        let wakers = std::mem::take(wakers);
-        drop(stage);
-        wakers.into_iter().for_each(Waker::wake);
+        match &mut *stage {
+            Stage::Running { off, wakers, .. } => {
+                *off = Some(farewell.or_stricter(*off));
+                let wakers = std::mem::take(wakers);
+                drop(stage);
+                wakers.into_iter().for_each(Waker::wake);
+            }
+            Stage::Open(wire) => {
+                let wire = wire.clone();
+                drop(stage);
+                farewell.bid(&wire);
+            }
+            Stage::Over(_) => {}
+        }
     }
 
     /// Why it was called off, or a call when it is.
     pub(super) fn poll_off(&self, cx: &Context<'_>) -> Poll<CloseReason> {
         match &mut *self.lock() {
-            Stage::Running { off: Some(reason), .. } => Poll::Ready(reason.clone()),
+            Stage::Running { off: Some(farewell), .. } => Poll::Ready(farewell.reason()),
             Stage::Running { wakers, .. } => {
                 enlist(wakers, cx);
                 Poll::Pending
@@ -155,9 +169,9 @@ impl Birth {
         }
     }
 
-    /// It became this connection.
-    pub(super) fn became(&self, wire: &Arc<Wire>) {
-        self.end(Stage::Open(wire.clone()));
+    /// It became this connection; tells how that must be closed, if the opening was called off too late.
+    pub(super) fn became(&self, wire: &Arc<Wire>) -> Option<Farewell> {
+        self.end(Stage::Open(wire.clone()))
     }
 
     /// It failed, or was called off.
@@ -165,11 +179,11 @@ impl Birth {
         self.end(Stage::Over(Box::new(report)));
     }
 
-    fn end(&self, end: Stage) {
+    fn end(&self, end: Stage) -> Option<Farewell> {
         let before = std::mem::replace(&mut *self.lock(), end);
-        if let Stage::Running { wakers, .. } = before {
-            wakers.into_iter().for_each(Waker::wake);
-        }
+        let Stage::Running { wakers, off, .. } = before else { return None };
+        wakers.into_iter().for_each(Waker::wake);
+        off
     }
 
     /// How it ended.

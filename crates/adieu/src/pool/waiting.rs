@@ -22,6 +22,8 @@ pub(crate) struct Waiting {
     ticket: Ticket,
     wanted: Wanted,
     since: Instant,
+    /// When it has waited for too long; put off while a connection is being opened for it.
+    patience: Option<Instant>,
     /// When the whole exchange must be over.
     deadline: Option<Instant>,
     pause: Option<Pause>,
@@ -73,21 +75,19 @@ impl Waiting {
         deadline: Option<Instant>,
     ) -> Self {
         let ticket = ticket.unwrap_or_else(|| pool.desk().shelf.draw());
-        Self { pool, origin, ticket, wanted, since: now, deadline, pause: None, stage: Stage::New }
+        let patience = pool.settings.wait.and_then(|wait| now.checked_add(wait));
+        let (pause, stage) = (None, Stage::New);
+        Self { pool, origin, ticket, wanted, since: now, patience, deadline, pause, stage }
     }
 
-    /// When it gives up; which limit that is.
-    fn limit(&self) -> Option<(Instant, Phase)> {
-        let wait = self.pool.settings.wait.and_then(|wait| self.since.checked_add(wait));
-        let wait = wait.map(|at| (at, Phase::PoolWait));
-        let whole = self.deadline.map(|at| (at, Phase::Exchange));
-        [wait, whole].into_iter().flatten().min_by_key(|(at, _)| *at)
+    /// When it gives up, or looks again.
+    fn limit(&self) -> Option<Instant> {
+        [self.patience, self.deadline].into_iter().flatten().min()
     }
 
     fn enqueue(&mut self, cx: &Context<'_>) {
         let mut todo = Effects::default();
-        let waiter =
-            Waiter { since: self.since, deadline: self.limit().map(|(at, _)| at), waker: cx.waker().clone() };
+        let waiter = Waiter { since: self.since, deadline: self.limit(), waker: cx.waker().clone() };
         let mut desk = self.pool.desk();
         desk.shelf.wait(self.origin, self.ticket, self.wanted, waiter, &mut todo);
         let ahead = desk.shelf.ahead(self.origin, self.ticket).unwrap_or_default();
@@ -120,18 +120,25 @@ impl Waiting {
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        let Some((mut at, phase)) = self.limit() else { return Poll::Pending };
         loop {
+            let Some(at) = self.limit() else { return Poll::Pending };
             let pause = self.pause.get_or_insert_with(|| Pause::until(at));
             if Pin::new(pause).poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.pause = None;
-            if phase == Phase::Exchange || !self.is_being_served() {
-                let waited = rt::now().saturating_duration_since(self.since);
-                return Poll::Ready(self.pool.gave_up(self.origin, self.ticket, phase, waited));
-            }
-            at = rt::now() + LOOK_AGAIN;
+            let now = rt::now();
+            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let phase = match () {
+                () if is_over(self.deadline) => Phase::Exchange,
+                () if is_over(self.patience) && !self.is_being_served() => Phase::PoolWait,
+                () => {
+                    self.patience = now.checked_add(LOOK_AGAIN);
+                    continue;
+                }
+            };
+            let waited = now.saturating_duration_since(self.since);
+            return Poll::Ready(self.pool.gave_up(self.origin, self.ticket, phase, waited));
         }
     }
 

@@ -23,7 +23,7 @@ mod handshake;
 mod hard_cases;
 mod held_back;
 mod idle;
-mod support;
+pub(crate) mod support;
 mod truncation;
 mod tunnels;
 mod upgrades;
