@@ -39,8 +39,20 @@ pub struct ResponseFuture {
     lent: Option<Instant>,
     /// Its place in the queue, once it had one.
     ticket: Option<Ticket>,
+    /// Where its connection came from.
+    source: Source,
+    /// Connections of the shelf that were gone when they were looked at.
+    stale: u8,
     /// Fresh connections that were gone before they could be used.
     still_born: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// It was idle.
+    Shelf,
+    /// It was waited for.
+    Queue,
 }
 
 #[expect(clippy::large_enum_variant, reason = "the large one is what mostly happens")]
@@ -53,6 +65,8 @@ enum Stage {
     Over,
 }
 
+/// After so many connections of the shelf that were gone a fresh one is taken: the others may be gone as well.
+const STALE: u8 = 2;
 /// So many fresh connections may be gone before they could be used; then the peer is at fault, not the moment.
 const STILL_BORN: u8 = 2;
 
@@ -74,7 +88,18 @@ impl ResponseFuture {
     }
 
     fn with(client: Arc<Shared>, outgoing: Option<Outgoing>, stage: Stage) -> Self {
-        Self { client, outgoing, options: None, stage, begun: None, lent: None, ticket: None, still_born: 0 }
+        Self {
+            client,
+            outgoing,
+            options: None,
+            stage,
+            begun: None,
+            lent: None,
+            ticket: None,
+            source: Source::Shelf,
+            stale: 0,
+            still_born: 0,
+        }
     }
 
     fn pool(&self) -> &Arc<Pool> {
@@ -91,6 +116,7 @@ impl ResponseFuture {
     fn wanted(&self) -> Wanted {
         match &self.options {
             Some(options) if options.fresh == Fresh::Only => Wanted::Fresh,
+            _ if self.stale >= STALE => Wanted::Fresh,
             _ => Wanted::Any,
         }
     }
@@ -115,7 +141,7 @@ impl ResponseFuture {
         };
         let begun = *self.begun.get_or_insert(now);
         match taken {
-            Some(wire) => self.send(wire, now),
+            Some(wire) => self.send(wire, Source::Shelf, now),
             None => {
                 let deadline = self.limit().and_then(|limit| begun.checked_add(limit));
                 let pool = self.pool().clone();
@@ -127,10 +153,10 @@ impl ResponseFuture {
     }
 
     /// Sends the request on this connection.
-    fn send(&mut self, wire: Arc<Wire>, now: Instant) {
+    fn send(&mut self, wire: Arc<Wire>, source: Source, now: Instant) {
         let Some(mut outgoing) = self.outgoing.take() else { return };
         outgoing.timeouts = self.timeouts(now);
-        self.lent = Some(now);
+        (self.source, self.lent) = (source, Some(now));
         if let Some(authorization) = wire.kept().and_then(|kept| kept.authorization.as_ref())
             && !outgoing.head.headers.contains_key(PROXY_AUTHORIZATION)
         {
@@ -158,8 +184,12 @@ impl ResponseFuture {
         if error.kind() != ErrorKind::Closed {
             return false;
         }
-        let fresh = wire.lock().engine.exchange() == 0;
-        self.still_born += u8::from(fresh);
+        // One that nobody has used may have been idle for long all the same.
+        if self.source == Source::Queue && wire.lock().engine.exchange() == 0 {
+            self.still_born += 1;
+        } else {
+            self.stale = self.stale.saturating_add(1);
+        }
         self.outgoing = Some(unsent);
         self.still_born <= STILL_BORN
     }
@@ -194,7 +224,12 @@ impl Future for ResponseFuture {
                 Stage::Waiting(waiting) => match ready!(waiting.poll(cx)) {
                     Ok(Waited { wire, ticket }) => {
                         this.ticket = Some(ticket);
-                        this.send(wire, rt::now());
+                        this.send(wire, Source::Queue, rt::now());
+                        continue;
+                    }
+                    // Its origin was forgotten between two steps, for it was not in use: it is learned anew.
+                    Err(error) if error.kind() == ErrorKind::ClientClosed && !this.pool().is_closed() => {
+                        this.stage = Stage::New;
                         continue;
                     }
                     Err(error) => error,

@@ -42,6 +42,8 @@ enum Stage {
     New,
     /// The exchange with this number is in flight.
     Sent(u64, Option<Upload>),
+    /// It could not be begun: the request is as it was.
+    Refused,
     /// It was told how it ended.
     Over,
 }
@@ -54,7 +56,7 @@ impl ResponseFuture {
     /// What could not be begun on this connection: nothing of it was written.
     pub(crate) fn take_unsent(&mut self) -> Option<Outgoing> {
         match self.stage {
-            Stage::Over => self.outgoing.take(),
+            Stage::Refused => self.outgoing.take(),
             _ => None,
         }
     }
@@ -142,7 +144,7 @@ impl Future for ResponseFuture {
             *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts.as_ref())) {
                 Ok(exchange) => Stage::Sent(exchange, outgoing.upload.take()),
                 Err(error) => {
-                    *stage = Stage::Over;
+                    *stage = Stage::Refused;
                     return Poll::Ready(Err(error));
                 }
             };
@@ -304,6 +306,7 @@ impl fmt::Debug for ResponseFuture {
         let stage = match self.stage {
             Stage::New => "new",
             Stage::Sent(..) => "sent",
+            Stage::Refused => "refused",
             Stage::Over => "over",
         };
         f.debug_struct("ResponseFuture").field("connection", &self.wire.id()).field("stage", &stage).finish()

@@ -8,6 +8,7 @@ use adieu_proto::lifecycle::CloseReport;
 use adieu_proto::shelf::{Effects, Limits, Opening, Origin, Shelf, Slot};
 use slotmap::{Key, KeyData, SecondaryMap};
 
+use super::counter::Stock;
 use super::route::{Names, Partition, Route};
 use super::stats::Books;
 use crate::connect::Target;
@@ -25,6 +26,15 @@ pub(super) struct Desk {
     origins: SecondaryMap<Origin, Entry>,
     /// Of origins that were forgotten.
     pub(super) forgotten: Books,
+}
+
+impl Stock for Desk {
+    type Connection = Arc<Wire>;
+    type Failure = Error;
+
+    fn shelf(&mut self) -> &mut Shelf<Arc<Wire>, Waker, Error> {
+        &mut self.shelf
+    }
 }
 
 /// What is known of an origin.

@@ -1,21 +1,23 @@
 //! When what is known of idle connections is stale: the clock jumped, or their name means other addresses by now.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use adieu_proto::lifecycle::{Address, CloseReason};
 use adieu_proto::shelf::Origin;
 
 use super::Pool;
+use super::counter::MutexGuard;
 use super::desk::Desk;
 use super::registry::Live;
-use crate::rt;
+use crate::rt::{self, WallClock};
 
 /// The wall clock beside the monotonic one. A machine that slept has a wall clock that went on and a monotonic one that
 /// may not have; whatever was idle meanwhile is not what it seems.
 pub(super) struct Clocks {
     epoch: Instant,
+    wall: WallClock,
     /// By how much the wall clock was ahead, in milliseconds.
     ahead: AtomicI64,
 }
@@ -24,15 +26,15 @@ pub(super) struct Clocks {
 const DRIFT: i64 = 2_000;
 
 impl Clocks {
-    pub(super) fn new() -> Self {
-        let epoch = rt::now();
-        Self { epoch, ahead: AtomicI64::new(rt::wall_millis()) }
+    pub(super) fn new(wall: WallClock) -> Self {
+        let ahead = AtomicI64::new(wall.millis());
+        Self { epoch: rt::now(), wall, ahead }
     }
 
     /// By how much the wall clock jumped since the last look.
     pub(super) fn jumped(&self, now: Instant) -> Option<Jump> {
         let elapsed = now.saturating_duration_since(self.epoch).as_millis() as i64;
-        let ahead = rt::wall_millis().saturating_sub(elapsed);
+        let ahead = self.wall.millis().saturating_sub(elapsed);
         let before = self.ahead.load(Ordering::Relaxed);
         let jump = ahead.saturating_sub(before);
         if jump.abs() < DRIFT {
@@ -79,8 +81,12 @@ impl Pool {
         let (target, runtime, pool) = (entry.target.clone(), entry.runtime.clone(), self.clone());
         drop(desk);
         let refreshed = async move {
-            // A name that cannot be resolved right now says nothing about those who were found before.
-            let Ok(addresses) = pool.settings.connector.addresses(&target).await else { return };
+            // A name that cannot be resolved right now says nothing about those who were found before; and where there is
+            // no address, it is reached in another way.
+            let addresses = pool.settings.connector.addresses(&target).await.unwrap_or_default();
+            if addresses.is_empty() {
+                return;
+            }
             for (of, live) in pool.registry.all() {
                 if let Live::Open(wire) = live
                     && of == origin

@@ -1,4 +1,6 @@
 //! The client: requests to any origin over connections that are kept, bounded, watched and closed on purpose.
 
 mod counting;
+mod net;
+mod seeded;
 mod smoke;

@@ -55,7 +55,7 @@ async fn a_thousand_tasks_over_ten_connections() {
                 Ok(response) => response.text().await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = text {
+            if text.is_err() {
                 failed.fetch_add(1, Ordering::Relaxed);
             }
         }));
