@@ -105,6 +105,8 @@ struct Line {
     waiting: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// Connections being opened, by origin: the oldest request, which takes no other, may wait for one of them.
     opening: BTreeMap<Arc<str>, BTreeSet<ConnectionId>>,
+    queued: BTreeSet<u64>,
+    again: BTreeSet<u64>,
     overtaken: Vec<String>,
 }
 
@@ -117,10 +119,17 @@ impl Line {
             Happening::Opened | Happening::Closed { .. } => {
                 opening.retain(|opening| Some(*opening) != event.connection);
             }
-            Happening::Queued { waiter, .. } => drop(line.insert(waiter)),
+            Happening::Queued { waiter, .. } => {
+                line.insert(waiter);
+                // Its connection was gone when it was looked at; others may have been served in the meantime.
+                if !self.queued.insert(waiter) {
+                    self.again.insert(waiter);
+                }
+            }
             Happening::GaveUp { waiter, .. } => drop(line.remove(&waiter)),
             Happening::Served { waiter, .. } => {
-                if line.first() != Some(&waiter) && opening.is_empty() {
+                let older = line.range(..waiter).any(|older| !self.again.contains(older));
+                if older && opening.is_empty() {
                     self.overtaken.push(format!("{waiter} of {} before {line:?}", event.origin));
                 }
                 line.remove(&waiter);
