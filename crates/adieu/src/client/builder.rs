@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use adieu_proto::h1::Config;
 use adieu_proto::shelf::{Limits, Order};
@@ -20,6 +20,7 @@ use crate::drive::Departures;
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Observer, Observers};
 use crate::pool::{Partition, Pool, Settings, WhenDropped};
+use crate::rt::WallClock;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{TlsBuilder, TlsConnector};
 
@@ -49,6 +50,7 @@ pub struct ClientBuilder {
     headers: HeaderMap,
     observers: Vec<Arc<dyn Observer>>,
     on_interim: Option<OnInterim>,
+    wall: WallClock,
     wrong: Option<Error>,
 }
 
@@ -77,6 +79,7 @@ impl ClientBuilder {
             headers: HeaderMap::new(),
             observers: Vec::new(),
             on_interim: None,
+            wall: WallClock::default(),
             wrong: None,
         }
     }
@@ -324,6 +327,13 @@ impl ClientBuilder {
         self
     }
 
+    /// The clock by which it is noticed that the machine slept, for tests. Default: the system's.
+    #[doc(hidden)]
+    pub fn wall_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.wall = WallClock::told(clock);
+        self
+    }
+
     /// The client. Nothing is connected, resolved or loaded yet.
     ///
     /// # Errors
@@ -354,6 +364,7 @@ impl ClientBuilder {
             connector,
             departures: self.max_departing.map_or_else(Departures::common, Departures::new),
             observers: Observers::new(self.observers),
+            wall: self.wall,
         });
         let shared = Shared {
             _when_dropped: WhenDropped(pool.clone()),

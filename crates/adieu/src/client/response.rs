@@ -42,8 +42,20 @@ pub struct ResponseFuture {
     lent: Option<Instant>,
     /// Its place in the queue, once it had one.
     ticket: Option<Ticket>,
+    /// Where its connection came from.
+    source: Source,
+    /// Connections of the shelf that were gone when they were looked at.
+    stale: u8,
     /// Fresh connections that were gone before they could be used.
     still_born: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// It was idle.
+    Shelf,
+    /// It was waited for.
+    Queue,
 }
 
 enum Stage {
@@ -56,6 +68,8 @@ enum Stage {
     Over,
 }
 
+/// After so many connections of the shelf that were gone a fresh one is taken: the others may be gone as well.
+const STALE: u8 = 2;
 /// So many fresh connections may be gone before they could be used; then the peer is at fault, not the moment.
 const STILL_BORN: u8 = 2;
 
@@ -80,6 +94,8 @@ impl ResponseFuture {
             begun: None,
             lent: None,
             ticket: None,
+            source: Source::Shelf,
+            stale: 0,
             still_born: 0,
         };
         if !response.client.headers.is_empty() || response.has_extensions() {
@@ -116,6 +132,8 @@ impl ResponseFuture {
             begun: None,
             lent: None,
             ticket: None,
+            source: Source::Shelf,
+            stale: 0,
             still_born: 0,
         }
     }
@@ -134,6 +152,7 @@ impl ResponseFuture {
     fn wanted(&self) -> Wanted {
         match &self.options {
             Some(options) if options.fresh == Fresh::Only => Wanted::Fresh,
+            _ if self.stale >= STALE => Wanted::Fresh,
             _ => Wanted::Any,
         }
     }
@@ -160,7 +179,7 @@ impl ResponseFuture {
         };
         let begun = *self.begun.get_or_insert(now);
         match taken {
-            Some(wire) => self.send_on(wire, now),
+            Some(wire) => self.send_on(wire, Source::Shelf, now),
             None => {
                 let deadline = self.limit().and_then(|limit| begun.checked_add(limit));
                 let pool = self.pool().clone();
@@ -172,9 +191,9 @@ impl ResponseFuture {
     }
 
     /// Sends the request on this connection.
-    fn send_on(&mut self, wire: Arc<Wire>, now: Instant) {
+    fn send_on(&mut self, wire: Arc<Wire>, source: Source, now: Instant) {
         let timeouts = self.timeouts(now);
-        self.lent = Some(now);
+        (self.source, self.lent) = (source, Some(now));
         self.stage = Stage::Sending;
         if let Some(outgoing) = self.sending.as_mut().and_then(|sending| sending.outgoing.as_mut()) {
             outgoing.timeouts = timeouts;
@@ -211,7 +230,12 @@ impl ResponseFuture {
         if error.kind() != ErrorKind::Closed {
             return false;
         }
-        self.still_born += u8::from(wire.lock().engine.exchange() == 0);
+        // One that nobody has used may have been idle for long all the same.
+        if self.source == Source::Queue && wire.lock().engine.exchange() == 0 {
+            self.still_born += 1;
+        } else {
+            self.stale = self.stale.saturating_add(1);
+        }
         self.still_born <= STILL_BORN
     }
 
@@ -244,7 +268,7 @@ impl Future for ResponseFuture {
                 Stage::Waiting(waiting) => match ready!(waiting.poll(cx)) {
                     Ok(Waited { wire, ticket }) => {
                         this.ticket = Some(ticket);
-                        this.send_on(wire, now);
+                        this.send_on(wire, Source::Queue, now);
                         continue;
                     }
                     // Its origin was forgotten, as unused, before it could queue there.

@@ -14,7 +14,7 @@ use adieu_proto::lifecycle::{
 
 use super::departures::{Departure, Departures, Leaver};
 use super::keeper::{Kept, Move, Standing};
-use super::orders::{Attendance, Orders, Shed, UpgradedDropped, Upload, enlist};
+use super::orders::{Attendance, Orders, Parted, Shed, UpgradedDropped, Upload, enlist};
 use super::telling::told;
 use super::work::{Driver, Place, Work};
 use crate::rt::{self, Rung, Runtime};
@@ -209,6 +209,11 @@ impl Wire {
         self.lock().engine.state()
     }
 
+    /// Whether it takes no new exchange any more, so that its keeper was told or is being told.
+    pub(crate) fn has_left(self: &Arc<Self>) -> bool {
+        self.lock().standing == Standing::Left
+    }
+
     /// Whether a close was ordered that no driver has carried out yet.
     pub(crate) fn is_close_ordered(&self) -> bool {
         self.pending.load(Ordering::Acquire) && {
@@ -284,7 +289,9 @@ impl Wire {
     /// [`leave_report`](Self::leave_report).
     pub(crate) fn poll_report(&self, cx: &Context<'_>, place: &mut Option<u64>) -> Poll<CloseReport> {
         let mut orders = self.orders();
-        if let Some(report) = &orders.report {
+        if orders.parted == Parted::Yes
+            && let Some(report) = &orders.report
+        {
             return Poll::Ready(report.clone());
         }
         let next = orders.closers.last().map_or(0, |(last, _)| last + 1);
@@ -444,9 +451,7 @@ impl Locked<'_> {
             report.peer.clone_from(&wire.peer);
             report.tls.clone_from(&wire.tls);
             report.layers = work.layers();
-            if wire.kept.is_some() {
-                news.closed = Some(Box::new(report.clone()));
-            }
+            news.closed = Some(Box::new(report.clone()));
             // Under the lock still: who sees that it is closed finds the report.
             wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];
@@ -458,22 +463,32 @@ impl Locked<'_> {
 impl Drop for After<'_> {
     /// Tells those who wait, under no lock.
     fn drop(&mut self) {
+        // First of all, so that a connection which gives its place to another ends before that begins.
+        if self.news.as_ref().is_some_and(|news| news.attend == Attend::Yes) {
+            self.wire.call_attendant();
+        }
         if let Some(kept) = &self.wire.kept {
+            // Before the keeper acts on it: so what follows is told later than what it follows from.
+            if self.untold == Untold::Something {
+                kept.tell_on(self.wire);
+            }
             match self.moved {
                 Move::None => {}
                 Move::Returned => kept.keeper.returned(self.wire),
                 Move::Left => kept.keeper.left(self.wire),
             }
-            if self.untold == Untold::Something {
-                kept.tell_on(self.wire);
-            }
         }
         let Some(news) = self.news.take() else { return };
+        let closed = news.closed.is_some();
         if let (Some(kept), Some(report)) = (&self.wire.kept, news.closed) {
             kept.closed(self.wire, report);
         }
         drop(news.departure);
         let mut orders = self.wire.orders();
+        if closed {
+            // Whoever awaited it finds the keeper's books in order.
+            orders.parted = Parted::Yes;
+        }
         let mut wake = std::mem::take(&mut orders.watchers);
         self.wire.watched.store(false, Ordering::SeqCst);
         let mut over = (None, None);
@@ -490,9 +505,6 @@ impl Drop for After<'_> {
         drop(over);
         wake.into_iter().chain(news.wake.into_iter().flatten()).for_each(Waker::wake);
         news.shed.into_iter().for_each(Leaver::shed);
-        if news.attend == Attend::Yes {
-            self.wire.call_attendant();
-        }
     }
 }
 

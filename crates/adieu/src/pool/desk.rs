@@ -8,6 +8,7 @@ use adieu_proto::lifecycle::CloseReport;
 use adieu_proto::shelf::{Effects, Limits, Opening, Origin, Shelf, Slot};
 use slotmap::{Key, KeyData, SecondaryMap};
 
+use super::counter::Stock;
 use super::route::{Names, Partition, Route};
 use super::stale::Clocks;
 use super::stats::Books;
@@ -31,6 +32,15 @@ pub(super) struct Desk {
     todo: Todo,
 }
 
+impl Stock for Desk {
+    type Connection = Arc<Wire>;
+    type Failure = Error;
+
+    fn shelf(&mut self) -> &mut Shelf<Arc<Wire>, Waker, Error> {
+        &mut self.shelf
+    }
+}
+
 /// What is known of an origin.
 pub(super) struct Entry {
     pub(super) target: Arc<Target>,
@@ -47,13 +57,13 @@ pub(super) struct Entry {
 const KNOWN: usize = 1_024;
 
 impl Desk {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, clocks: Clocks) -> Self {
         Self {
             shelf: Shelf::new(limits),
             names: Names::default(),
             origins: SecondaryMap::new(),
             forgotten: Books::default(),
-            clocks: Clocks::new(),
+            clocks,
             todo: Todo::default(),
         }
     }

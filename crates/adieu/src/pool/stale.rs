@@ -1,15 +1,16 @@
 //! When what is known of idle connections is stale: the clock jumped, or their name means other addresses by now.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adieu_proto::lifecycle::{Address, CloseReason};
 use adieu_proto::shelf::Origin;
 
 use super::Pool;
+use super::counter::MutexGuard;
 use super::desk::Desk;
 use super::registry::Live;
-use crate::rt;
+use crate::rt::{self, WallClock};
 
 /// The wall clock beside the monotonic one. A machine that slept has a wall clock that went on and a monotonic one that
 /// may not have; whatever was idle meanwhile is not what it seems.
@@ -17,6 +18,7 @@ pub(super) struct Clocks {
     epoch: Instant,
     /// By how many seconds the wall clock was ahead.
     ahead: i64,
+    wall: WallClock,
     /// When they are compared next.
     due: Instant,
 }
@@ -27,9 +29,9 @@ const DRIFT: i64 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Clocks {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(wall: WallClock) -> Self {
         let epoch = rt::now();
-        Self { epoch, ahead: rt::wall_seconds(), due: epoch }
+        Self { epoch, ahead: wall.seconds(), wall, due: epoch }
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -40,7 +42,7 @@ impl Clocks {
     pub(super) fn jumped(&mut self, now: Instant) -> Option<Jump> {
         self.due = now + LOOK_EVERY;
         let elapsed = now.saturating_duration_since(self.epoch).as_secs().cast_signed();
-        let ahead = rt::wall_seconds().saturating_sub(elapsed);
+        let ahead = self.wall.seconds().saturating_sub(elapsed);
         let jump = ahead.saturating_sub(self.ahead);
         if jump.abs() < DRIFT {
             return None;
@@ -86,10 +88,10 @@ impl Pool {
         let (target, runtime, pool) = (entry.target.clone(), entry.runtime.clone(), self.clone());
         drop(desk);
         let refreshed = async move {
-            // A name that cannot be resolved right now says nothing about those who were found before.
-            let Ok(addresses) = pool.settings.connector.addresses(&target).await else { return };
+            // A name that cannot be resolved right now says nothing about those who were found before; and where there is
+            // no address, it is reached in another way.
+            let addresses = pool.settings.connector.addresses(&target).await.unwrap_or_default();
             if addresses.is_empty() {
-                // It is not reached by addresses.
                 return;
             }
             for (of, live) in pool.registry.all() {
