@@ -36,7 +36,7 @@ pub(super) struct Orders {
     /// The task that drives when no caller does.
     pub(super) attendant: Attendance,
     /// What is left once the connection is gone.
-    pub(super) report: Option<CloseReport>,
+    pub(super) report: Option<Box<CloseReport>>,
     pub(super) parted: Parted,
     /// Those who wait for the report.
     pub(super) closers: Vec<(u64, Waker)>,

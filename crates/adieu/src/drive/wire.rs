@@ -292,7 +292,7 @@ impl Wire {
         if orders.parted == Parted::Yes
             && let Some(report) = &orders.report
         {
-            return Poll::Ready(report.clone());
+            return Poll::Ready((**report).clone());
         }
         let next = orders.closers.last().map_or(0, |(last, _)| last + 1);
         let place = *place.get_or_insert(next);
@@ -309,7 +309,7 @@ impl Wire {
     }
 
     pub(crate) fn report(&self) -> Option<CloseReport> {
-        self.orders().report.clone()
+        self.orders().report.as_deref().cloned()
     }
 
     pub(crate) fn poll_state(self: &Arc<Self>, cx: &Context<'_>, seen: State) -> Poll<State> {
@@ -453,7 +453,7 @@ impl Locked<'_> {
             report.layers = work.layers();
             news.closed = Some(Box::new(report.clone()));
             // Under the lock still: who sees that it is closed finds the report.
-            wire.orders().report = Some(report);
+            wire.orders().report = Some(Box::new(report));
             news.wake = [work.take_reader(), work.take_writer()];
         }
         self.after.news = Some(Box::new(news));
