@@ -1,33 +1,34 @@
 //! adieu: an HTTP client in which the end of a connection is designed as carefully as its start.
 //!
-//! A connection closes on purpose ([`CloseMode`]: graceful, half, now, abort), each close is awaited and ends
-//! in a [`CloseReport`]; every end has a [`CloseReason`]; a connection can be asked at any time
-//! ([`conn::Connection::snapshot`]) and watched.
-//!
-//! Today there is one HTTP/1.1 connection at a time, over TCP, Unix sockets, TLS ([`transport::tls`]), tunnels or any
-//! `AsyncRead + AsyncWrite`: see [`conn::http1`].
+//! A [`Client`] keeps connections, bounds them, tells what happens to them and closes them on purpose ([`CloseMode`]:
+//! graceful, half, now, abort). Each close is awaited and ends in a report; every end has a [`CloseReason`]; a connection can
+//! be asked at any time.
 //!
 //! ```no_run
-//! use adieu::{Body, CloseMode};
-//! use http_body_util::BodyExt;
+//! use adieu::{CloseMode, ResponseExt};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let io = tokio::net::TcpStream::connect("127.0.0.1:8080").await?;
-//! let (mut sender, connection) = adieu::conn::http1::handshake(io).await?;
+//! let client = adieu::Client::new()?;
+//! let text = client.get("https://example.com/").send().await?.text().await?;
 //!
-//! let request = http::Request::get("http://127.0.0.1:8080/").body(Body::empty())?;
-//! let response = sender.send_request(request).await?;
-//! let bytes = response.into_body().collect().await?.to_bytes();
-//! println!("{} bytes over {}", bytes.len(), connection.snapshot());
-//!
-//! let report = connection.close(CloseMode::graceful()).await;
+//! for connection in client.connections() {
+//!     println!("{connection}");
+//! }
+//! let report = client.close(CloseMode::graceful()).await;
 //! println!("{report}");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The runtime is tokio's, with time and I/O enabled; the connection belongs to the runtime on which its
-//! handshake was made.
+//! | module | what it is for |
+//! |---|---|
+//! | [`client`] | requests to any origin over a pool of connections |
+//! | [`observe`] | what happens, as typed events: hooks, streams, `tracing` |
+//! | [`connect`] | names, addresses, proxies, sockets; a way of your own to connect |
+//! | [`conn`] | one connection at a time, with the names that hyper's users know |
+//! | [`transport`] | what carries the bytes: TCP, Unix sockets, TLS, any I/O |
+//!
+//! The runtime is tokio's, with time and I/O enabled; a connection belongs to the runtime on which it was opened.
 
 pub mod client;
 pub mod conn;
