@@ -1,7 +1,7 @@
 //! The allocator: the system's, which can be told to count.
 //!
 //! A reallocation counts as an allocation of its new size. While nothing is counted, all that is added to an
-//! allocation is one load and one branch, the same for every client.
+//! allocation, or to freeing one, is one load and one branch, the same for every client.
 
 #![expect(unsafe_code, reason = "an allocator cannot be written without")]
 
@@ -25,6 +25,17 @@ pub(crate) fn counted() -> Allocations {
     Allocations { number: NUMBER.load(Ordering::Relaxed), bytes: BYTES.load(Ordering::Relaxed) }
 }
 
+/// Bytes allocated and not freed since counting was switched on; below zero if more was freed that is older.
+pub(crate) fn live() -> i64 {
+    BYTES.load(Ordering::Relaxed).wrapping_sub(FREED.load(Ordering::Relaxed)).cast_signed()
+}
+
+/// Hands free pages back to the system, so that what stays resident is what is used.
+pub(crate) fn trim() {
+    // SAFETY: may be called at any time, from any thread.
+    unsafe { libc::malloc_trim(0) };
+}
+
 struct Counting;
 
 impl Counting {
@@ -33,6 +44,13 @@ impl Counting {
         if COUNTING.load(Ordering::Relaxed) {
             NUMBER.fetch_add(1, Ordering::Relaxed);
             BYTES.fetch_add(size as u64, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn note_freed(size: usize) {
+        if COUNTING.load(Ordering::Relaxed) {
+            FREED.fetch_add(size as u64, Ordering::Relaxed);
         }
     }
 }
@@ -56,12 +74,14 @@ unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         Self::note(new_size);
+        Self::note_freed(layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::note_freed(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -73,3 +93,4 @@ static ALLOCATOR: Counting = Counting;
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);

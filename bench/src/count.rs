@@ -10,8 +10,6 @@
 //! A tool that is not there leaves a note instead of its figures.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Serialize;
@@ -20,11 +18,15 @@ use crate::Error;
 use crate::allocations::Allocations;
 use crate::child::Server;
 use crate::clients::Client;
+use crate::level::{Level, Measure};
 use crate::profile::{Place, Profile};
 use crate::progress::Progress;
 use crate::row::Row;
+use crate::targets::{Figure, Verdict, verdicts};
+use crate::tools::{Failure, Scratch, checked, noted, strace_table};
 
 pub(crate) struct Count {
+    pub(crate) level: Level,
     pub(crate) clients: Vec<Client>,
     pub(crate) connections: Option<u32>,
     pub(crate) requests: Option<u64>,
@@ -40,6 +42,7 @@ pub(crate) struct Counted {
     pub(crate) connections: u32,
     pub(crate) requests: u64,
     pub(crate) clients: Vec<PerRequest>,
+    pub(crate) verdicts: Vec<Verdict>,
     /// Why figures are missing.
     pub(crate) notes: Vec<String>,
 }
@@ -77,7 +80,7 @@ impl Count {
         &self,
         rows: &[Row],
         server: &Server,
-        progress: Progress,
+        progress: &Progress,
     ) -> Result<Vec<Counted>, Error> {
         let scratch = Scratch::new()?;
         let mut counted = Vec::new();
@@ -86,9 +89,16 @@ impl Count {
             let connections = self.connections.unwrap_or_else(|| row.connections());
             let mut notes = Vec::new();
             let mut clients = Vec::new();
-            for client in Client::chosen(&self.clients, row) {
+            let chosen = self.level.chosen(&self.clients, row, Measure::Counted)?;
+            for timed in self.level.chosen(&self.clients, row, Measure::Timed)? {
+                if !chosen.contains(&timed) {
+                    notes.push(format!("{timed} is not counted: it needs a thread for each connection"));
+                }
+            }
+            for client in chosen {
                 progress.show(&format!("{} {client}", row.name()));
-                let pair = Pair { client, row, connections, requests, server, scratch: &scratch };
+                let pair =
+                    Pair { level: self.level, client, row, connections, requests, server, scratch: &scratch };
                 let instructions = noted(pair.instructions(self.functions), &mut notes)?;
                 let system_calls = noted(pair.system_calls(), &mut notes)?;
                 let (allocations, allocated_bytes) = pair.allocations()?;
@@ -96,20 +106,39 @@ impl Count {
             }
             notes.sort();
             notes.dedup();
-            counted.push(Counted { row, suite: row.suite(), connections, requests, clients, notes });
+            let verdicts = verdicts(self.level, row, |target| {
+                let figure = |of| clients.iter().find(|client| client.client == of)?.figure(target.figure);
+                Some(figure(target.of)? / figure(target.to)?)
+            });
+            counted.push(Counted {
+                row,
+                suite: row.suite(),
+                connections,
+                requests,
+                clients,
+                verdicts,
+                notes,
+            });
         }
         Ok(counted)
     }
 }
 
 impl PerRequest {
-    pub(crate) fn all_system_calls(&self) -> Option<f64> {
-        Some(self.system_calls.as_ref()?.values().sum())
+    pub(crate) fn figure(&self, figure: Figure) -> Option<f64> {
+        match figure {
+            Figure::Instructions => Some(self.instructions.as_ref()?.total),
+            Figure::OutsideCipher => Some(self.instructions.as_ref()?.outside_cipher),
+            Figure::Allocations => Some(self.allocations),
+            Figure::SystemCalls => Some(self.system_calls.as_ref()?.values().sum()),
+            Figure::Throughput => None,
+        }
     }
 }
 
 /// Two runs that differ in length only.
 struct Pair<'a> {
+    level: Level,
     client: Client,
     row: Row,
     connections: u32,
@@ -191,104 +220,11 @@ impl Pair<'_> {
     }
 
     fn tell(&self, command: &mut Command, requests: u64) {
-        command.args(["run", "--client", self.client.name(), "--row", self.row.name()]);
+        command.args(["run", "--level", self.level.name(), "--client", self.client.name()]);
+        command.args(["--row", self.row.name()]);
         command.arg("--requests").arg(requests.to_string());
         command.arg("--connections").arg(self.connections.to_string());
         command.arg("--server").arg(self.server.listening().to_string());
-    }
-}
-
-/// Why a figure is missing.
-#[derive(Debug)]
-enum Failure {
-    /// The program is not installed.
-    NotFound(String),
-    /// The program ran and ended badly.
-    Failed(String, String),
-    /// What it wrote was not understood.
-    Unreadable(&'static str),
-    Io(std::io::Error),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NotFound(program) => write!(f, "{program} is not installed"),
-            Self::Failed(program, said) => write!(f, "{program} failed: {said}"),
-            Self::Unreadable(program) => write!(f, "what {program} wrote was not understood"),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-/// A tool that is missing is a note; all else ends the run.
-fn noted<T>(figure: Result<T, Failure>, notes: &mut Vec<String>) -> Result<Option<T>, Failure> {
-    match figure {
-        Ok(figure) => Ok(Some(figure)),
-        Err(failure @ Failure::NotFound(_)) => {
-            notes.push(failure.to_string());
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-/// Runs to the end and gives what was printed.
-fn checked(mut command: Command) -> Result<Vec<u8>, Failure> {
-    let program = Path::new(command.get_program());
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::NotFound(name.clone()),
-        _ => Failure::Io(error),
-    })?;
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::Failed(name, said.lines().last().unwrap_or_default().to_owned()))
-}
-
-/// Calls by name. A line is time, seconds, microseconds per call, calls, perhaps errors, name.
-fn strace_table(output: &str) -> Option<BTreeMap<String, u64>> {
-    let mut calls = BTreeMap::new();
-    for line in output.lines() {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let (Some(&number), Some(&name)) = (fields.get(3), fields.last()) else { continue };
-        if let Ok(number) = number.parse()
-            && name != "total"
-        {
-            calls.insert(name.to_owned(), number);
-        }
-    }
-    (!calls.is_empty()).then_some(calls)
-}
-
-/// A directory for what the tools write, gone with this.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("adieu-bench-{}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -296,23 +232,3 @@ impl Drop for Scratch {
 /// library moves a vector at a time, a tenth as many instructions.
 const NO_STRING_INSTRUCTIONS: &str =
     "glibc.cpu.x86_rep_movsb_threshold=0x40000000:glibc.cpu.x86_rep_stosb_threshold=0x40000000";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_of_strace_is_read_with_and_without_errors() {
-        let table = "\
-% time     seconds  usecs/call     calls    errors syscall
------- ----------- ----------- --------- --------- ----------------
- 60.00    0.000600           3       200           sendto
- 40.00    0.000400           2       210        10 recvfrom
------- ----------- ----------- --------- --------- ----------------
-100.00    0.001000           2       410        10 total
-";
-        let calls = strace_table(table).unwrap();
-        assert_eq!(calls, BTreeMap::from([("recvfrom".to_owned(), 210), ("sendto".to_owned(), 200)]));
-        assert_eq!(strace_table(""), None);
-    }
-}

@@ -1,13 +1,16 @@
 //! adieu side by side with its peers, in one run.
 //!
-//! `bench conn` compares clients that hold one connection per task:
+//! `bench conn` compares clients that hold one connection per task, `bench client` those that have a pool for all tasks:
 //!
 //! - `rounds` times them, interleaved round by round;
 //! - `count` counts their instructions, system calls and allocations per request;
-//! - `report` prints either, as tables or as JSON.
+//! - `idle` measures what connections cost that do nothing, in the process of `hold`;
+//! - `targets` knows what adieu must cost beside the others;
+//! - `report` prints it all, as tables or as JSON.
 //!
-//! Below these: `profile` reads what callgrind wrote; `drive` puts the load of one `row` on one of the `clients`; `server` answers it from the process
-//! that `child` starts, over TLS as `tls` has it; `allocations` is the allocator everything here uses.
+//! Below these: `tools` runs what counts from outside, `profile` reads what callgrind wrote, `process` asks the kernel;
+//! `drive` puts the load of one `row` on one of the `clients` that `level` has; `server` answers it from the process that
+//! `child` starts, over TLS as `tls` has it; `allocations` is the allocator everything here uses.
 
 #![deny(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "a program that measures reads the clock and spawns its load")]
@@ -17,24 +20,33 @@ mod child;
 mod clients;
 mod count;
 mod drive;
+mod hold;
+mod idle;
+mod level;
+mod process;
 mod profile;
 mod progress;
 mod report;
 mod rounds;
 mod row;
 mod server;
+mod targets;
 mod tls;
+mod tools;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::child::Server;
 use crate::clients::Client;
-use crate::drive::Length;
+use crate::count::Count;
+use crate::drive::{Length, Load};
+use crate::idle::{Idle, Idled};
+use crate::level::{Level, Measure};
 use crate::progress::Progress;
-use crate::report::Format;
+use crate::rounds::Rounds;
 use crate::row::{Plan, Row};
 use crate::server::{Listening, Pace};
 
@@ -52,6 +64,8 @@ struct Cli {
 enum Command {
     /// One connection for each task: adieu's, hyper's and reqwest's, and bare ping-pong as the bound.
     Conn(Conn),
+    /// One client with a pool for all tasks: adieu's, hyper-util's, reqwest's, ureq's, and bare ping-pong as the bound.
+    Client(Pool),
     /// The server, in its own process; ends when its standard input does.
     #[command(hide = true)]
     Serve {
@@ -61,6 +75,9 @@ enum Command {
     /// One client, one row, for a tool that counts from outside.
     #[command(hide = true)]
     Run(Run),
+    /// One client with idle connections; ends when its standard input does.
+    #[command(hide = true)]
+    Hold(Hold),
 }
 
 #[derive(Args)]
@@ -68,10 +85,45 @@ struct Conn {
     /// What to ask for.
     #[arg(long, value_delimiter = ',', default_values_t = Row::all())]
     rows: Vec<Row>,
-    /// Whom to compare; ratios are of the first to the others [default: adieu,hyper,bare, and reqwest over TLS].
-    #[arg(long, value_delimiter = ',')]
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Args)]
+struct Pool {
+    /// What to ask for; idle: nothing, after one exchange on each connection.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values = ["small", "segment", "down", "up", "tls-small", "idle"]
+    )]
+    rows: Vec<PoolRow>,
+    /// How long it is watched that idle connections do nothing.
+    #[arg(long, default_value_t = 5.0)]
+    quiet_seconds: f64,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum PoolRow {
+    Small,
+    Segment,
+    Down,
+    Up,
+    TlsSmall,
+    TlsDown,
+    /// Memory and work of connections that do nothing.
+    Idle,
+}
+
+#[derive(Args)]
+struct How {
+    /// Whom to compare; ratios are of the first to the others [default: all, in `conn` reqwest over TLS only].
+    #[arg(long, alias = "client", value_delimiter = ',')]
     clients: Vec<Client>,
-    /// Connections, each with its own task on the one thread [default: 50 for short bodies, 8 for 1 MiB].
+    /// Connections, each with its own task on the one thread [default: 50 for short bodies, 8 for 1 MiB,
+    /// 10000 idle].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     connections: Option<u32>,
     /// How long one client is timed in one round.
@@ -95,7 +147,19 @@ struct Conn {
 }
 
 #[derive(Args)]
+struct Hold {
+    #[arg(long)]
+    client: Client,
+    #[arg(long)]
+    connections: u32,
+    #[arg(long)]
+    server: Listening,
+}
+
+#[derive(Args)]
 struct Run {
+    #[arg(long, default_value = "conn")]
+    level: Level,
     #[arg(long)]
     client: Client,
     #[arg(long)]
@@ -112,9 +176,82 @@ struct Run {
     allocations: bool,
 }
 
+impl PoolRow {
+    fn exchange(self) -> Option<Row> {
+        match self {
+            Self::Small => Some(Row::Small),
+            Self::Segment => Some(Row::Segment),
+            Self::Down => Some(Row::Down),
+            Self::Up => Some(Row::Up),
+            Self::TlsSmall => Some(Row::TlsSmall),
+            Self::TlsDown => Some(Row::TlsDown),
+            Self::Idle => None,
+        }
+    }
+}
+
+impl Pool {
+    fn idle(&self) -> Result<Idle, Error> {
+        Ok(Idle {
+            clients: Level::Client.chosen(&self.how.clients, Row::Small, Measure::Counted)?,
+            connections: self.how.connections.unwrap_or(IDLE_CONNECTIONS),
+            quiet: Duration::try_from_secs_f64(self.quiet_seconds)?,
+        })
+    }
+}
+
+impl How {
+    /// Measures the rows, then idle connections if they are asked for, and prints.
+    fn compare(&self, level: Level, rows: &[Row], idle: Option<Idle>) -> Result<(), Error> {
+        let progress = Progress::new();
+        let (mut timed, mut counted) = (Vec::new(), Vec::new());
+        if self.count {
+            counted = self.counting(level).run(rows, &Server::start(Pace::Apart)?, &progress)?;
+        } else {
+            timed = self.timing(level)?.run(rows, &Server::start(Pace::Fast)?, &progress)?;
+        }
+        let idled: Option<Idled> = idle.map(|idle| idle.run(&progress)).transpose()?;
+        drop(progress);
+        if self.json {
+            return report::json(&timed, &counted, idled.as_ref());
+        }
+        report::rounds(&timed);
+        report::counts(&counted);
+        if let Some(idled) = &idled {
+            report::idle(idled);
+        }
+        Ok(())
+    }
+
+    fn counting(&self, level: Level) -> Count {
+        Count {
+            level,
+            clients: self.clients.clone(),
+            connections: self.connections,
+            requests: self.requests,
+            functions: self.functions,
+        }
+    }
+
+    fn timing(&self, level: Level) -> Result<Rounds, Error> {
+        Ok(Rounds {
+            level,
+            clients: self.clients.clone(),
+            connections: self.connections,
+            length: match self.requests {
+                Some(requests) => Length::Requests(requests),
+                None => Length::Time(Duration::try_from_secs_f64(self.seconds_per_round)?),
+            },
+            rounds: self.rounds,
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Conn(options) => conn(&options),
+        Command::Client(options) => client(&options),
+        Command::Hold(Hold { client, connections, server }) => hold::hold(client, connections, &server),
         Command::Serve { pace } => server::serve(pace),
         Command::Run(options) => run(&options),
     };
@@ -128,31 +265,16 @@ fn main() -> ExitCode {
 }
 
 fn conn(options: &Conn) -> Result<(), Error> {
-    let format = if options.json { Format::Json } else { Format::Table };
-    let progress = Progress::new();
-    if options.count {
-        let server = Server::start(Pace::Apart)?;
-        let count = count::Count {
-            clients: options.clients.clone(),
-            connections: options.connections,
-            requests: options.requests,
-            functions: options.functions,
-        };
-        let counted = count.run(&options.rows, &server, progress)?;
-        return report::counts(&counted, format);
-    }
-    let rounds = rounds::Rounds {
-        clients: options.clients.clone(),
-        connections: options.connections,
-        length: match options.requests {
-            Some(requests) => Length::Requests(requests),
-            None => Length::Time(Duration::try_from_secs_f64(options.seconds_per_round)?),
-        },
-        rounds: options.rounds,
+    options.how.compare(Level::Conn, &options.rows, None)
+}
+
+fn client(options: &Pool) -> Result<(), Error> {
+    let rows: Vec<Row> = options.rows.iter().filter_map(|row| row.exchange()).collect();
+    let idle = match options.rows.contains(&PoolRow::Idle) {
+        true => Some(options.idle()?),
+        false => None,
     };
-    let server = Server::start(Pace::Fast)?;
-    let timed = rounds.run(&options.rows, &server, progress)?;
-    report::rounds(&timed, format)
+    options.how.compare(Level::Client, &rows, idle)
 }
 
 fn run(options: &Run) -> Result<(), Error> {
@@ -167,14 +289,12 @@ fn run(options: &Run) -> Result<(), Error> {
         options.server.as_ref().or_else(|| started.as_ref().map(Server::listening)).ok_or("no server")?;
     let plan = Plan::new(options.row, listening)?;
     let connections = options.connections.unwrap_or_else(|| options.row.connections());
-    drive::runtime()?.block_on(drive::drive(
-        options.client,
-        &plan,
-        connections,
-        Length::Requests(options.requests),
-    ))?;
+    let load = Load { plan, connections, length: Length::Requests(options.requests) };
+    drive::runtime()?.block_on(load.put_on(options.level, options.client))?;
     if options.allocations {
         println!("{}", serde_json::to_string(&allocations::counted())?);
     }
     Ok(())
 }
+
+const IDLE_CONNECTIONS: u32 = 10_000;

@@ -3,25 +3,30 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use serde::Serialize;
-use serde_json::json;
-
 use crate::Error;
 use crate::count::{Counted, PerRequest};
+use crate::idle::Idled;
 use crate::rounds::{Spread, Timed};
 use crate::row::Security;
+use crate::targets::{Figure, Verdict};
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Format {
-    Table,
-    Json,
+/// Everything that was measured, as one object.
+pub(crate) fn json(timed: &[Timed], counted: &[Counted], idled: Option<&Idled>) -> Result<(), Error> {
+    let mut all = serde_json::Map::new();
+    if !timed.is_empty() {
+        all.insert("rounds".to_owned(), serde_json::to_value(timed)?);
+    }
+    if !counted.is_empty() {
+        all.insert("counts".to_owned(), serde_json::to_value(counted)?);
+    }
+    if let Some(idled) = idled {
+        all.insert("idle".to_owned(), serde_json::to_value(idled)?);
+    }
+    println!("{}", serde_json::to_string_pretty(&all)?);
+    Ok(())
 }
 
-pub(crate) fn rounds(timed: &[Timed], format: Format) -> Result<(), Error> {
-    if format == Format::Json {
-        return print_json("rounds", timed);
-    }
+pub(crate) fn rounds(timed: &[Timed]) {
     for row in timed {
         let rounds = row.clients.first().map_or(0, |client| client.turns.len());
         let mut table = Table::new(
@@ -36,14 +41,11 @@ pub(crate) fn rounds(timed: &[Timed], format: Format) -> Result<(), Error> {
             table.spread(format!("{}/{}", ratio.of, ratio.to), ratio.throughput, fraction);
         }
         table.print();
+        verdicts(&row.verdicts);
     }
-    Ok(())
 }
 
-pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
-    if format == Format::Json {
-        return print_json("counts", counted);
-    }
+pub(crate) fn counts(counted: &[Counted]) {
     for row in counted {
         let Some((first, others)) = row.clients.split_first() else { continue };
         let ratios: Vec<String> =
@@ -68,16 +70,14 @@ pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
             }));
             table.line(cells);
         };
-        line("instructions", thousands, &|client| Some(client.instructions.as_ref()?.total));
+        line("instructions", thousands, &|client| client.figure(Figure::Instructions));
         if row.row.security() == Security::Tls {
             line("  cipher", thousands, &|client| Some(client.instructions.as_ref()?.cipher));
-            line("  outside the cipher", thousands, &|client| {
-                Some(client.instructions.as_ref()?.outside_cipher)
-            });
+            line("  outside the cipher", thousands, &|client| client.figure(Figure::OutsideCipher));
         }
-        line("allocations", fraction, &|client| Some(client.allocations));
+        line("allocations", fraction, &|client| client.figure(Figure::Allocations));
         line("allocated bytes", thousands, &|client| Some(client.allocated_bytes));
-        line("system calls", fraction, &PerRequest::all_system_calls);
+        line("system calls", fraction, &|client| client.figure(Figure::SystemCalls));
         let names: BTreeSet<&str> =
             (row.clients.iter().filter_map(|client| client.system_calls.as_ref()).flatten())
                 .filter(|(_, calls)| calls.abs() >= NEGLIGIBLE)
@@ -89,14 +89,60 @@ pub(crate) fn counts(counted: &[Counted], format: Format) -> Result<(), Error> {
             });
         }
         table.print();
+        verdicts(&row.verdicts);
         for client in &row.clients {
             functions(client);
         }
-        for note in &row.notes {
-            println!("{note}");
-        }
+        notes(&row.notes);
     }
-    Ok(())
+}
+
+pub(crate) fn idle(idled: &Idled) {
+    let columns = ["", "sockets", "heap", "above bare", "resident", "above bare"];
+    let title = format!("{} idle connections, bytes for each", thousands(f64::from(idled.connections)));
+    let mut table = Table::new(title, &columns);
+    for cost in &idled.clients {
+        let above = |bytes: Option<f64>| bytes.map_or_else(|| "-".to_owned(), thousands);
+        table.line(vec![
+            cost.client.to_string(),
+            thousands(cost.sockets as f64),
+            thousands(cost.heap),
+            above(cost.heap_above_bare),
+            thousands(cost.resident),
+            above(cost.resident_above_bare),
+        ]);
+    }
+    table.print();
+    let columns = ["", "CPU ms", "context switches", "system calls"];
+    let title = format!("their work while nothing happens for {} seconds, together", idled.quiet_seconds);
+    let mut table = Table::new(title, &columns);
+    for cost in &idled.clients {
+        let calls = cost.system_calls.as_ref().map(|calls| calls.values().sum::<u64>().to_string());
+        table.line(vec![
+            cost.client.to_string(),
+            fraction(cost.cpu_seconds * 1e3),
+            cost.context_switches.to_string(),
+            calls.unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    table.print();
+    verdicts(&idled.verdicts);
+    notes(&idled.notes);
+}
+
+fn verdicts(verdicts: &[Verdict]) {
+    let coloured = std::io::stdout().is_terminal();
+    for Verdict { target, measured, met } in verdicts {
+        let (style, met) = if *met { ("32", "met") } else { ("31", "missed") };
+        let met = if coloured { format!("\x1b[{style}m{met}\x1b[0m") } else { met.to_owned() };
+        println!("  {target}: {}, {met}", fraction(*measured));
+    }
+}
+
+fn notes(notes: &[String]) {
+    for note in notes {
+        println!("{note}");
+    }
 }
 
 fn functions(client: &PerRequest) {
@@ -109,11 +155,6 @@ fn functions(client: &PerRequest) {
     if table.lines.len() > 1 {
         table.print();
     }
-}
-
-fn print_json(name: &str, rows: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-    println!("{}", serde_json::to_string_pretty(&json!({ name: rows }))?);
-    Ok(())
 }
 
 struct Table {

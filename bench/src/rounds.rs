@@ -6,11 +6,14 @@ use serde::Serialize;
 use crate::Error;
 use crate::child::Server;
 use crate::clients::Client;
-use crate::drive::{self, Length};
+use crate::drive::{self, Length, Load};
+use crate::level::{Level, Measure};
 use crate::progress::Progress;
 use crate::row::{Plan, Row};
+use crate::targets::{Figure, Verdict, verdicts};
 
 pub(crate) struct Rounds {
+    pub(crate) level: Level,
     /// Nobody: those of each row.
     pub(crate) clients: Vec<Client>,
     pub(crate) connections: Option<u32>,
@@ -28,6 +31,8 @@ pub(crate) struct Timed {
     pub(crate) clients: Vec<Turns>,
     /// Of the first client to each of the others, round by round.
     pub(crate) ratios: Vec<Ratio>,
+    /// Of the medians.
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,33 +65,38 @@ pub(crate) struct Spread {
 }
 
 impl Rounds {
-    pub(crate) fn run(&self, rows: &[Row], server: &Server, progress: Progress) -> Result<Vec<Timed>, Error> {
+    pub(crate) fn run(
+        &self,
+        rows: &[Row],
+        server: &Server,
+        progress: &Progress,
+    ) -> Result<Vec<Timed>, Error> {
         let runtime = drive::runtime()?;
         let mut timed = Vec::new();
         for &row in rows {
             let connections = self.connections.unwrap_or_else(|| row.connections());
-            let plan = Plan::new(row, server.listening())?;
-            let clients = Client::chosen(&self.clients, row);
+            let load = Load { plan: Plan::new(row, server.listening())?, connections, length: self.length };
+            let clients = self.level.chosen(&self.clients, row, Measure::Timed)?;
             let mut turns = vec![Vec::new(); clients.len()];
             for round in 0..self.rounds as usize {
                 for turn in 0..clients.len() {
                     let index = (round + turn) % clients.len();
                     let client = clients[index];
                     progress.show(&format!("{} {}/{} {client}", row.name(), round + 1, self.rounds));
-                    let outcome = runtime.block_on(drive::drive(client, &plan, connections, self.length))?;
+                    let outcome = runtime.block_on(load.put_on(self.level, client))?;
                     let seconds = outcome.elapsed.as_secs_f64();
                     turns[index].push(Turn { requests: outcome.requests, seconds });
                 }
             }
-            timed.push(summed_up(row, connections, &clients, turns));
+            timed.push(summed_up(self.level, row, connections, &clients, turns));
         }
         Ok(timed)
     }
 }
 
-fn summed_up(row: Row, connections: u32, clients: &[Client], turns: Vec<Vec<Turn>>) -> Timed {
+fn summed_up(level: Level, row: Row, connections: u32, clients: &[Client], turns: Vec<Vec<Turn>>) -> Timed {
     let rates: Vec<Vec<f64>> = turns.iter().map(|turns| turns.iter().map(Turn::rate).collect()).collect();
-    let ratios = (1..clients.len())
+    let ratios: Vec<Ratio> = (1..clients.len())
         .map(|other| Ratio {
             of: clients[0],
             to: clients[other],
@@ -96,7 +106,11 @@ fn summed_up(row: Row, connections: u32, clients: &[Client], turns: Vec<Vec<Turn
     let clients = (clients.iter().zip(turns).zip(rates))
         .map(|((&client, turns), rates)| Turns { client, requests_per_second: Spread::of(rates), turns })
         .collect();
-    Timed { row, suite: row.suite(), connections, clients, ratios }
+    let verdicts = verdicts(level, row, |target| {
+        let same = |ratio: &&Ratio| ratio.of == target.of && ratio.to == target.to;
+        (target.figure == Figure::Throughput).then(|| Some(ratios.iter().find(same)?.throughput.median))?
+    });
+    Timed { row, suite: row.suite(), connections, clients, ratios, verdicts }
 }
 
 impl Turn {
@@ -134,7 +148,7 @@ mod tests {
     fn ratios_are_taken_round_by_round() {
         let turns = |requests: [u64; 3]| requests.map(|requests| Turn { requests, seconds: 1.0 }).to_vec();
         let turns = vec![turns([10, 100, 40]), turns([20, 100, 50])];
-        let timed = summed_up(Row::Small, 1, &[Client::Hyper, Client::Bare], turns);
+        let timed = summed_up(Level::Conn, Row::Small, 1, &[Client::Hyper, Client::Bare], turns);
         assert_eq!(timed.clients[0].requests_per_second.median, 40.0);
         assert_eq!(timed.ratios[0].throughput, Spread { median: 0.8, low: 0.5, high: 1.0 });
     }

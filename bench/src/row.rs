@@ -10,6 +10,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use http::header::HeaderValue;
 use http::{Method, Uri};
+use reqwest::Url;
 use serde::Serialize;
 
 use crate::Error;
@@ -164,7 +165,12 @@ pub(crate) struct Plan {
     pub(crate) server: SocketAddr,
     /// In the rows that have TLS.
     pub(crate) trust: Option<Trust>,
+    /// The target as it is on the wire.
     pub(crate) uri: Uri,
+    /// Server and target, for clients that connect themselves.
+    pub(crate) absolute: Uri,
+    /// As reqwest wants it.
+    pub(crate) url: Url,
     pub(crate) host: HeaderValue,
     pub(crate) user_agent: HeaderValue,
     pub(crate) accept: HeaderValue,
@@ -181,14 +187,30 @@ impl Plan {
             Security::Plain => (listening.plain, None),
             Security::Tls => (listening.tls, Some(Trust::in_root(&listening.root)?)),
         };
+        Self::asking(row.path(), row, server, trust)
+    }
+
+    /// A small exchange on as many connections as there are requests: the server answers none before it has them all.
+    pub(crate) fn gathering(&self, requests: u32) -> Result<Arc<Self>, Error> {
+        let row = match self.row.security() {
+            Security::Plain => Row::Small,
+            Security::Tls => Row::TlsSmall,
+        };
+        Self::asking(&format!("{GATHER}{requests}"), row, self.server, self.trust.clone())
+    }
+
+    fn asking(path: &str, row: Row, server: SocketAddr, trust: Option<Trust>) -> Result<Arc<Self>, Error> {
+        let absolute = match trust {
+            None => format!("http://{server}{path}"),
+            Some(_) => format!("https://{server}{path}"),
+        };
         let upload = match row.sends() {
             Sends::Nothing => Bytes::new(),
             Sends::Upload => Bytes::from(vec![b'u'; UPLOAD_LEN]),
         };
         let mut wire = format!(
-            "{} {} HTTP/1.1\r\nhost: {server}\r\nuser-agent: {USER_AGENT}\r\naccept: {ACCEPT}\r\n",
+            "{} {path} HTTP/1.1\r\nhost: {server}\r\nuser-agent: {USER_AGENT}\r\naccept: {ACCEPT}\r\n",
             method(row),
-            row.path(),
         )
         .into_bytes();
         if row.sends() == Sends::Upload {
@@ -200,7 +222,9 @@ impl Plan {
             row,
             server,
             trust,
-            uri: Uri::from_static(row.path()),
+            uri: path.parse()?,
+            absolute: absolute.parse()?,
+            url: absolute.parse()?,
             host: HeaderValue::try_from(server.to_string())?,
             user_agent: HeaderValue::from_static(USER_AGENT),
             accept: HeaderValue::from_static(ACCEPT),
@@ -226,6 +250,9 @@ fn method(row: Row) -> Method {
         Sends::Upload => Method::POST,
     }
 }
+
+/// The path of requests that are answered together; their number follows.
+pub(crate) const GATHER: &str = "/gather/";
 
 const UPLOAD_LEN: usize = 1 << 20;
 const USER_AGENT: &str = "adieu-bench/0.1";

@@ -1,6 +1,7 @@
 //! The server: raw TCP, one thread, answers made beforehand, so that the clients are what is measured.
 //!
-//! It reads a head, drops the body that the head announces, and writes the answer of the row that the path names.
+//! It reads a head, drops the body that the head announces, and writes the answer of the row that the path names;
+//! or, where the path says how many requests are to come together, a small one once they are there.
 //! It prints where it listens, plain and with TLS, and ends when its standard input does: whoever started it and however that
 //! one ended, it does not stay behind.
 //!
@@ -8,20 +9,23 @@
 //! are timed, this happens as it does in life; where they are counted, pauses keep segments apart, or every count
 //! would be another.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Barrier;
 
 use crate::Error;
-use crate::row::{Row, Sends};
+use crate::process;
+use crate::row::{GATHER, Row, Sends};
 use crate::tls::Identity;
 
 /// How segments follow each other.
@@ -71,9 +75,9 @@ pub(crate) fn serve(pace: Pace) -> Result<(), Error> {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
+    process::raise_descriptors()?;
     crate::drive::runtime()?.block_on(async {
-        let plain = TcpListener::bind("127.0.0.1:0").await?;
-        let tls = TcpListener::bind("127.0.0.1:0").await?;
+        let (plain, tls) = (listen()?, listen()?);
         let identity = Identity::generate()?;
         let listening =
             Listening { plain: plain.local_addr()?, tls: tls.local_addr()?, root: identity.root.clone() };
@@ -97,6 +101,12 @@ pub(crate) fn serve(pace: Pace) -> Result<(), Error> {
     })
 }
 
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(BACKLOG)
+}
+
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
@@ -105,6 +115,8 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 
 struct Answers {
     pace: Pace,
+    /// Requests that wait for others, by how many there are to be.
+    gatherings: Mutex<HashMap<usize, Arc<Barrier>>>,
     small: Vec<u8>,
     segment: (Vec<u8>, Vec<u8>),
     down: Vec<u8>,
@@ -118,11 +130,20 @@ impl Answers {
         let whole = |row: Row| [head(row), body(row)].concat();
         Self {
             pace,
+            gatherings: Mutex::default(),
             small: whole(Row::Small),
             segment: (head(Row::Segment), body(Row::Segment)),
             down: whole(Row::Down),
             up: whole(Row::Up),
         }
+    }
+
+    async fn gather(&self, requests: usize) {
+        let barrier = {
+            let mut gatherings = self.gatherings.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(gatherings.entry(requests).or_insert_with(|| Arc::new(Barrier::new(requests))))
+        };
+        barrier.wait().await;
     }
 
     async fn write<S: AsyncWrite + Unpin>(&self, row: Row, stream: &mut S) -> io::Result<()> {
@@ -164,7 +185,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answers: &Answ
             }
         };
         let head = &buffer[..head_len];
-        let row = named(head).ok_or(io::ErrorKind::InvalidData)?;
+        let Asked { row, together } = named(head).ok_or(io::ErrorKind::InvalidData)?;
         let body_len = match row.sends() {
             Sends::Nothing => 0,
             Sends::Upload => content_length(head).ok_or(io::ErrorKind::InvalidData)?,
@@ -181,15 +202,30 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answers: &Answ
                 read => missing -= read,
             }
         }
+        if let Some(requests) = together {
+            answers.gather(requests).await;
+        }
         answers.write(row, &mut stream).await?;
         // TLS may have taken what the socket has not.
         stream.flush().await?;
     }
 }
 
-fn named(head: &[u8]) -> Option<Row> {
-    let path = head.split(|byte| *byte == b' ').nth(1)?;
-    [Row::Small, Row::Segment, Row::Down, Row::Up].into_iter().find(|row| row.path().as_bytes() == path)
+/// What a head asks for.
+#[derive(Debug, Eq, PartialEq)]
+struct Asked {
+    row: Row,
+    /// How many requests are answered together.
+    together: Option<usize>,
+}
+
+fn named(head: &[u8]) -> Option<Asked> {
+    let path = str::from_utf8(head.split(|byte| *byte == b' ').nth(1)?).ok()?;
+    if let Some(requests) = path.strip_prefix(GATHER) {
+        return Some(Asked { row: Row::Small, together: Some(requests.parse().ok()?) });
+    }
+    let mut rows = [Row::Small, Row::Segment, Row::Down, Row::Up].into_iter();
+    Some(Asked { row: rows.find(|row| row.path() == path)?, together: None })
 }
 
 fn content_length(head: &[u8]) -> Option<usize> {
@@ -200,6 +236,8 @@ fn content_length(head: &[u8]) -> Option<usize> {
     })
 }
 
+/// Thousands of connections come at once to be idle.
+const BACKLOG: u32 = 4096;
 const BUFFER_LEN: usize = 64 << 10;
 const SEGMENT_LEN: usize = 64 << 10;
 const HEAD_PAUSE: Duration = Duration::from_millis(30);
@@ -212,7 +250,10 @@ mod tests {
     #[test]
     fn a_head_names_its_row_and_its_body() {
         let head = b"POST /up HTTP/1.1\r\nhost: a\r\nContent-Length: 17\r\n\r\n";
-        assert_eq!(named(head), Some(Row::Up));
+        assert_eq!(named(head), Some(Asked { row: Row::Up, together: None }));
+        let head = b"GET /gather/50 HTTP/1.1\r\n\r\n";
+        assert_eq!(named(head), Some(Asked { row: Row::Small, together: Some(50) }));
+        let head = b"POST /up HTTP/1.1\r\nhost: a\r\nContent-Length: 17\r\n\r\n";
         assert_eq!(content_length(head), Some(17));
         assert_eq!(named(b"GET /nothing HTTP/1.1\r\n\r\n"), None);
         assert_eq!(content_length(b"GET /small HTTP/1.1\r\n\r\n"), None);

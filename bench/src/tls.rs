@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use ureq::tls::{Certificate, RootCerts};
 
 use crate::Error;
 
@@ -42,11 +43,13 @@ impl Identity {
 }
 
 /// Whom the clients trust, as each of them wants it.
+#[derive(Clone)]
 pub(crate) struct Trust {
     pub(crate) adieu: AdieuConnector,
     /// For those whose TLS is tokio-rustls'.
     pub(crate) rustls: TlsConnector,
     pub(crate) reqwest: ::reqwest::Certificate,
+    pub(crate) ureq: ::ureq::tls::TlsConfig,
 }
 
 impl Trust {
@@ -61,6 +64,10 @@ impl Trust {
             adieu: AdieuConnector::builder().platform_roots(false).add_root_certificates(pem).build()?,
             rustls: TlsConnector::from(Arc::new(config)),
             reqwest: ::reqwest::Certificate::from_pem(pem.as_bytes())?,
+            ureq: ::ureq::tls::TlsConfig::builder()
+                .root_certs(RootCerts::new_with_certs(&[Certificate::from_pem(pem.as_bytes())?]))
+                .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+                .build(),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use ::adieu::CloseMode;
 use ::adieu::conn::http1;
 
-use super::{Connection, Payload, connect, consume, request};
+use super::{Connection, Exchange, Payload, connect, consume, request};
 use crate::Error;
 use crate::row::Plan;
 
@@ -25,13 +25,15 @@ impl<P: Payload> Connection for Adieu<P> {
         Ok(Self { sender, connection, payload: PhantomData })
     }
 
-    async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
-        let response = self.sender.send_request(request::<P>(plan)?).await?;
-        consume(response.status(), response.into_body(), plan).await
-    }
-
     async fn close(self) -> Result<(), Error> {
         self.connection.close(CloseMode::graceful()).await;
         Ok(())
+    }
+}
+
+impl<P: Payload> Exchange for Adieu<P> {
+    async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
+        let response = self.sender.send_request(request(plan, &plan.uri, P::of(plan))?).await?;
+        consume(response.status(), response.into_body(), plan).await
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Connection, connect, connect_rustls};
+use super::{Connection, Exchange, connect, connect_rustls};
 use crate::Error;
 use crate::row::Plan;
 
@@ -34,6 +34,13 @@ impl Stream for TlsStream<TcpStream> {
     }
 }
 
+impl<S> Bare<S> {
+    /// The connection alone.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+}
+
 impl<S: Stream> Connection for Bare<S> {
     async fn open(plan: &Plan) -> Result<Self, Error> {
         // Longer than what comes at once: a read that fills its buffer costs a second one that finds nothing.
@@ -41,6 +48,12 @@ impl<S: Stream> Connection for Bare<S> {
         Ok(Self { stream: S::open(plan).await?, buffer: vec![0; buffer_len] })
     }
 
+    async fn close(self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<S: Stream> Exchange for Bare<S> {
     async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
         self.stream.write_all(&plan.wire).await?;
         self.stream.flush().await?;
@@ -55,10 +68,6 @@ impl<S: Stream> Connection for Bare<S> {
         if !status_is_ok || len != plan.response_len {
             return Err(format!("a response of {len} bytes, status 200: {status_is_ok}").into());
         }
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-use super::{Connection, Payload, connect, connect_rustls, consume, request};
+use super::{Connection, Exchange, Payload, connect, connect_rustls, consume, request};
 use crate::Error;
 use crate::row::Plan;
 
@@ -29,14 +29,16 @@ impl<P: Payload> Connection for Hyper<P> {
         }
     }
 
-    async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request::<P>(plan)?).await?;
-        consume(response.status(), response.into_body(), plan).await
-    }
-
     async fn close(self) -> Result<(), Error> {
         drop(self.sender);
         Ok(self.connection.await??)
+    }
+}
+
+impl<P: Payload> Exchange for Hyper<P> {
+    async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request(plan, &plan.uri, P::of(plan))?).await?;
+        consume(response.status(), response.into_body(), plan).await
     }
 }

@@ -1,30 +1,48 @@
-//! `reqwest::Client` with its pool, one for each connection.
+//! `reqwest::Client` with its pool: one for each connection, or one for all.
 
-use ::reqwest::{Client, Url};
+use ::reqwest::Client;
 use http::header::{ACCEPT, HOST, USER_AGENT};
 
-use super::{Connection, check};
+use super::{Connection, Exchange, Pooled, check, rest_after};
 use crate::Error;
 use crate::row::{Plan, Sends};
 
+#[derive(Clone)]
 pub(crate) struct Reqwest {
     client: Client,
-    url: Url,
 }
 
 impl Connection for Reqwest {
     async fn open(plan: &Plan) -> Result<Self, Error> {
-        let builder = Client::builder().no_proxy().pool_max_idle_per_host(1);
-        let (scheme, builder) = match &plan.trust {
-            None => ("http", builder),
-            Some(trust) => ("https", builder.tls_certs_only([trust.reqwest.clone()])),
-        };
-        let url = Url::parse(&format!("{scheme}://{}{}", plan.server, plan.row.path()))?;
-        Ok(Self { client: builder.build()?, url })
+        Self::new(plan, 1)
     }
 
+    async fn close(self) -> Result<(), Error> {
+        Pooled::close(self).await
+    }
+}
+
+impl Pooled for Reqwest {
+    fn new(plan: &Plan, connections: u32) -> Result<Self, Error> {
+        let builder = Client::builder().no_proxy().pool_max_idle_per_host(connections as usize);
+        let builder = match &plan.trust {
+            None => builder,
+            Some(trust) => builder.tls_certs_only([trust.reqwest.clone()]),
+        };
+        Ok(Self { client: builder.build()? })
+    }
+
+    async fn close(self) -> Result<(), Error> {
+        drop(self.client);
+        // Its connections are tasks, which end when they are next polled; nothing tells when they have.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+impl Exchange for Reqwest {
     async fn exchange(&mut self, plan: &Plan) -> Result<(), Error> {
-        let mut request = (self.client.request(plan.method(), self.url.clone()))
+        let mut request = (self.client.request(plan.method(), plan.url.clone()))
             .header(HOST, plan.host.clone())
             .header(USER_AGENT, plan.user_agent.clone())
             .header(ACCEPT, plan.accept.clone());
@@ -37,20 +55,7 @@ impl Connection for Reqwest {
             len += bytes.len();
         }
         check(response.status(), len, plan)?;
-        if len > WITH_ITS_HEAD {
-            // The connection's own task gives it back to the pool; asked before that, the pool would open another.
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Error> {
-        drop(self.client);
-        // Its connection is a task, which ends when it is next polled; nothing tells when it has.
-        tokio::task::yield_now().await;
+        rest_after(len).await;
         Ok(())
     }
 }
-
-/// A body up to this comes together with its head.
-const WITH_ITS_HEAD: usize = 4 << 10;

@@ -16,6 +16,8 @@ impl Exit {
     pub(crate) const USAGE: Self = Self(2);
     /// A URL that cannot be fetched.
     pub(crate) const URL: Self = Self(3);
+    /// The proxy cannot be read, or its name has no address.
+    pub(crate) const PROXY_NAME: Self = Self(5);
     /// The host name has no address.
     pub(crate) const HOST: Self = Self(6);
     /// No connection.
@@ -38,7 +40,7 @@ impl Exit {
     pub(crate) const NO_RESPONSE: Self = Self(52);
     /// Sending failed.
     pub(crate) const SEND: Self = Self(55);
-    /// Receiving failed.
+    /// Receiving failed, or a proxy made no tunnel.
     pub(crate) const RECEIVE: Self = Self(56);
     /// The client's certificate or its key cannot be used.
     pub(crate) const CLIENT_CERTIFICATE: Self = Self(58);
@@ -46,6 +48,8 @@ impl Exit {
     pub(crate) const CERTIFICATE: Self = Self(60);
     /// The file of trusted authorities cannot be used.
     pub(crate) const AUTHORITIES: Self = Self(77);
+    /// SOCKS failed.
+    pub(crate) const SOCKS: Self = Self(97);
     /// Ctrl-C.
     pub(crate) const INTERRUPTED: Self = Self(130);
 }

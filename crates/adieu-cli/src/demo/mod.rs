@@ -6,11 +6,13 @@
 //! | `tls` | those over TLS, and both sides of it |
 //! | `origin` | what the peer does in each |
 //! | `play` | what our side does in each |
+//! | `pool` | the last scene: a whole client |
 //! | `timeline` | what both did, in order of time |
 //! | `table` | the summary |
 
 mod origin;
 mod play;
+mod pool;
 mod scene;
 mod table;
 mod timeline;
@@ -83,7 +85,9 @@ fn show(out: &mut impl Write) -> io::Result<Exit> {
         out.flush()?;
         outcomes.push((scene, outcome));
     }
-    table::print(out, &outcomes)
+    let pool = runtime.block_on(pool::show(out, outcomes.len() + 1))?;
+    let table = table::print(out, &outcomes)?;
+    Ok(if pool == Exit::OK { table } else { pool })
 }
 
 async fn play_scene(scene: &Scene, tls: Option<&Tls>, diary: &Diary) -> Result<Outcome, Trouble> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, ValueEnum};
 
 use super::later::LaterArgs;
+use super::reach::ReachArgs;
 use super::tls::TlsArgs;
 
 /// What stands on the command line; `Plan` is what follows from it.
@@ -59,35 +60,22 @@ pub(crate) struct FetchArgs {
     #[arg(short = 'f', long = "fail", help_heading = RESPONSE)]
     pub(super) fail: bool,
 
-    /// Connects over IPv4 only
-    #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6", help_heading = CONNECTING)]
-    pub(super) ipv4: bool,
-    /// Connects over IPv6 only
-    #[arg(short = '6', long = "ipv6", help_heading = CONNECTING)]
-    pub(super) ipv6: bool,
-    /// Takes this address for a host and port
-    #[arg(long = "resolve", value_name = "HOST:PORT:ADDR[,ADDR]", help_heading = CONNECTING)]
-    pub(super) resolve: Vec<String>,
-    /// Connects to a Unix socket instead
-    #[arg(long = "unix-socket", value_name = "PATH", help_heading = CONNECTING)]
-    pub(super) unix_socket: Option<PathBuf>,
-    /// For resolving, connecting and TLS together [default: 15 s, 10 s and 10 s]
-    #[arg(long = "connect-timeout", value_name = "S", value_parser = seconds, help_heading = CONNECTING)]
-    pub(super) connect_timeout: Option<Duration>,
-    /// For each URL from beginning to end [default: none]
+    #[command(flatten)]
+    pub(super) reach: ReachArgs,
+    /// For each URL from beginning to end, redirects included [default: none]
     #[arg(short = 'm', long = "max-time", value_name = "S", value_parser = seconds, help_heading = CONNECTING)]
     pub(super) max_time: Option<Duration>,
 
     #[command(flatten)]
     pub(super) tls: TlsArgs,
 
-    /// Fetches the list of URLs N times
+    /// Fetches the list of URLs N times: all of that is one queue
     #[arg(long = "repeat", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = QUEUE)]
     pub(super) repeat: u64,
-    /// Pauses between requests, at random within the range
+    /// Pauses after each URL, at random within the range
     #[arg(long = "pause", value_name = "S[-S]", value_parser = pause, help_heading = QUEUE)]
     pub(super) pause: Option<Pause>,
-    /// How many fetch at once; only 1 exists yet
+    /// How many take from the queue at once, over connections that they share; mixes bodies on standard output
     #[arg(long = "parallel", value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = QUEUE)]
     pub(super) parallel: u64,
 
@@ -110,7 +98,7 @@ pub(crate) struct FetchArgs {
     /// Error messages also with -s
     #[arg(short = 'S', long = "show-error", help_heading = TELLING)]
     pub(super) show_error: bool,
-    /// Tells every step: connecting, TLS, heads, each state of a connection, who said goodbye, its close report
+    /// Tells every step: names, addresses, proxies, TLS, heads, exchanges, how each connection leaves, its close report
     #[arg(short = 'v', long = "verbose", help_heading = TELLING)]
     pub(super) verbose: bool,
 
@@ -166,7 +154,7 @@ impl Pause {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|_| "not a length of time".to_owned())
 }
@@ -190,9 +178,10 @@ const TELLING: &str = "Telling";
 /// Stands at the end of `adieu fetch --help`.
 pub(crate) const AFTER_HELP: &str = "\
 Connections:
-  One connection an origin, kept and used again for every URL, redirect and repetition. One that is gone is
-  replaced. At the end each is closed as --close says and awaited; --report tells how each one ended, also those
-  that ended by themselves.
+  A connection is kept and used again for every URL, redirect and repetition of its origin; there are as many at most
+  as are fetched at once (--parallel). One that is gone is replaced, also under a request of which nothing was sent.
+  At the end each is closed as --close says and awaited; --report tells how each one ended, also those that ended by
+  themselves.
 
   --close graceful  say goodbye (FIN; over TLS close_notify, then FIN), wait for the peer's within --linger
   --close half      end our side while the last exchange of each connection is still in flight: its request is
@@ -204,6 +193,11 @@ Connections:
   A URL that is cut short (-m, --fail, a broken pipe) is closed as now by itself: an unread rest closes the
   connection, and a request that was cut short resets it.
 
+Proxies:
+  http:// (also where no scheme is named) and https:// forward plain requests and make tunnels for https (CONNECT).
+  socks5:// is given addresses, socks5h:// names. Ports where none is named: 80, 443, 1080. Without -x the environment
+  counts: http_proxy, https_proxy, all_proxy, no_proxy. What forwards can answer for itself: see the status (--fail).
+
 TLS:
   https offers TLS 1.3 and 1.2, and http/1.1 by ALPN; sessions are resumed from one connection to the next. A
   certificate must be vouched for by the platform's authorities, or by those of --cacert alone. A response without
@@ -214,13 +208,15 @@ Report lines, one a request (a redirect is one of its own) and one a connection,
   {\"type\":\"connection\",id,origin,protocol,tls,reason,began_by,ended,sent,received,layers,...}
 
 Exit codes (several URLs: the last failure):
-   2 usage, or a file that cannot be opened    23 the response cannot be written    56 receiving failed
-   3 URL that cannot be fetched                28 timeout                           58 --cert or --key not usable
-   6 host name without an address              35 TLS handshake failed              60 certificate not accepted
-   7 no connection                             47 too many redirects                77 --cacert not usable
-   8 bad response head                         52 not a byte of a response         130 Ctrl-C
-  18 partial body                              55 sending failed
-  22 --fail, and a status of 400 or more
+   2 usage, or a file that cannot be opened    28 timeout
+   3 URL that cannot be fetched                35 TLS handshake failed
+   5 proxy unreadable, or without an address   47 too many redirects
+   6 host name without an address              52 not a byte of a response
+   7 no connection                             55 sending failed
+   8 bad response head                         56 receiving failed, or a proxy made no tunnel
+  18 partial body                              58 --cert or --key not usable
+  22 --fail, and a status of 400 or more       60 certificate not accepted
+  23 the response cannot be written            77 authorities not usable
+  97 SOCKS failed                             130 Ctrl-C
 
-Known, but not there yet: -x, --compressed, --http2, --http2-prior-knowledge, --trace,
-  --replay other than never, --parallel above 1.";
+Known, but not there yet: --compressed, --http2, --http2-prior-knowledge, --trace, --replay other than never.";

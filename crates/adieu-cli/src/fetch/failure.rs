@@ -2,7 +2,8 @@
 
 use std::error::Error as _;
 
-use adieu::{Error, ErrorKind, ExchangePhase};
+use adieu::connect::{Proxy, Target as Origin};
+use adieu::{Blame, Error, ErrorKind, ExchangePhase, Phase};
 
 use crate::exit::Exit;
 
@@ -44,11 +45,19 @@ impl Failure {
         Self { fate: Fate::Open, ..Self::before(exit, what) }
     }
 
-    /// A failure of the connection.
-    pub(super) fn of(error: &Error) -> Self {
+    /// What the client says of a request to this origin; it and its proxy are named where no connection is.
+    pub(super) fn of(error: &Error, origin: &Origin, proxy: Option<&Proxy>) -> Self {
         let mut what = error.to_string();
-        if let Some(source) = error.source() {
+        let source = error.source().map(ToString::to_string);
+        if let Some(source) = source.filter(|source| !what.contains(source)) {
             what = format!("{what}: {source}");
+        }
+        if error.connection().is_none() && error.kind() != ErrorKind::InvalidRequest {
+            let connecting = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout(Phase::Connect));
+            what = match proxy.filter(|_| connecting) {
+                Some(proxy) => format!("{origin} through the proxy {proxy}: {what}"),
+                None => format!("{origin}: {what}"),
+            };
         }
         let fate = if error.facts().is_none() { Fate::NotSent } else { Fate::Open };
         Self { exit: exit_of(error), what, fate, tell: Tell::Aloud }
@@ -61,6 +70,11 @@ impl Failure {
     }
 }
 
+/// The cause alone, where what was being done is told anyway.
+pub(super) fn why(error: &Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// curl's code for it.
 fn exit_of(error: &Error) -> Exit {
     let sending = matches!(
@@ -70,6 +84,14 @@ fn exit_of(error: &Error) -> Exit {
     let in_body = error.phase() == ExchangePhase::ReceivingBody;
     match error.kind() {
         ErrorKind::InvalidRequest => Exit::USAGE,
+        ErrorKind::ProxyResolve => Exit::PROXY_NAME,
+        ErrorKind::Resolve => Exit::HOST,
+        ErrorKind::Connect => Exit::CONNECT,
+        ErrorKind::Proxy if why(error).starts_with("socks5") => Exit::SOCKS,
+        ErrorKind::Proxy => Exit::RECEIVE,
+        ErrorKind::Certificate => Exit::CERTIFICATE,
+        ErrorKind::TlsSetup => Exit::AUTHORITIES,
+        ErrorKind::Tls if error.connection().is_none() => Exit::TLS,
         ErrorKind::NoResponse => Exit::NO_RESPONSE,
         ErrorKind::HalfCloseRefused if in_body => Exit::PARTIAL,
         ErrorKind::HalfCloseRefused => Exit::NO_RESPONSE,
@@ -84,6 +106,8 @@ fn exit_of(error: &Error) -> Exit {
         | ErrorKind::Reset
         | ErrorKind::Network
         | ErrorKind::Tls => Exit::RECEIVE,
+        // It was gone before anything was written.
+        ErrorKind::Closed if matches!(error.blame(), Blame::Peer | Blame::Network) => Exit::RECEIVE,
         _ => Exit::SEND,
     }
 }

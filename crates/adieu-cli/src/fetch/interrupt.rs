@@ -36,6 +36,11 @@ impl Interrupt {
         Self { seen, _listener: listener }
     }
 
+    /// Whether it came.
+    pub(super) fn has_come(&self) -> bool {
+        *self.seen.borrow() == Pressed::Once
+    }
+
     /// Waits for it; done at once if it came before.
     pub(super) async fn came(&self) {
         let mut seen = self.seen.clone();

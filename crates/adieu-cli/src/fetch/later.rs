@@ -7,8 +7,6 @@ use clap::Args;
 /// The flags that do not exist yet.
 #[derive(Args)]
 pub(super) struct LaterArgs {
-    #[arg(short = 'x', long, hide = true)]
-    proxy: Option<String>,
     #[arg(long, hide = true)]
     compressed: bool,
     #[arg(long, hide = true)]
@@ -25,7 +23,6 @@ impl LaterArgs {
     /// The first of them that was given.
     pub(super) fn given(&self) -> Option<String> {
         let flags = [
-            (self.proxy.is_some(), "-x"),
             (self.compressed, "--compressed"),
             (self.http2, "--http2"),
             (self.http2_prior_knowledge, "--http2-prior-knowledge"),

@@ -6,11 +6,12 @@
 //! | `plan` | the flags checked: what is to be done |
 //! | `target`, `redirect` | URLs, and where a response sends us next |
 //! | `draft`, `upload` | requests and their bodies |
-//! | `route`, `tls` | from a name to a socket, and TLS on top |
-//! | `origins` | the connections: one an origin, kept, replaced, closed, told |
-//! | `transfer` | the queue, one request after the other |
+//! | `reach`, `tls` | what the client is told of names, addresses, proxies and TLS |
+//! | `queue`, `run` | what is left to do; the workers that do it over one client, which is closed at the end |
+//! | `transfer` | one URL, from its first request to its last response |
+//! | `watch` | what the client tells of its connections: steps, report lines, what is being done right now |
 //! | `output`, `progress` | where bodies go |
-//! | `voice`, `story`, `report`, `failure` | what is told: standard error, JSON lines, exit codes |
+//! | `voice`, `report`, `failure` | what is told: standard error, JSON lines, exit codes |
 //! | `interrupt` | Ctrl-C |
 
 pub(crate) mod args;
@@ -18,58 +19,55 @@ mod draft;
 mod failure;
 mod interrupt;
 mod later;
-mod origins;
 mod output;
 mod plan;
 mod progress;
+mod queue;
+mod reach;
 mod redirect;
 mod report;
-mod route;
-mod story;
+mod run;
 mod target;
 mod tls;
 mod transfer;
 mod upload;
 mod voice;
+mod watch;
 
 use std::sync::Arc;
 
+use tokio::task::LocalSet;
+
 use self::args::FetchArgs;
 use self::failure::Failure;
-use self::interrupt::Interrupt;
 use self::plan::Plan;
 use self::report::Report;
-use self::transfer::Run;
+use self::run::Run;
 use crate::exit::Exit;
 
 /// Runs `adieu fetch`.
 pub(crate) fn main(args: FetchArgs) -> Exit {
-    let missing = args.later.given();
-    if let Some(flag) =
-        missing.or_else(|| (args.parallel > 1).then(|| format!("--parallel {}", args.parallel)))
-    {
+    if let Some(flag) = args.later.given() {
         eprintln!("adieu: {flag} does not exist yet");
         return Exit::USAGE;
     }
     let voice = Arc::new(plan::voice(&args));
     let prepared = || -> Result<_, Failure> {
-        let plan = Plan::new(&args)?;
-        let report = Report::open(args.report.as_deref())?;
+        let plan = Arc::new(Plan::new(&args)?);
+        let report = Arc::new(Report::open(args.report.as_deref())?);
+        let run = Run::new(plan, voice.clone(), report)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::before(Exit::SEND, format!("no runtime: {error}")))?;
-        Ok((plan, report, runtime))
+        Ok((run, runtime))
     };
-    let (plan, report, runtime) = match prepared() {
+    let (run, runtime) = match prepared() {
         Ok(prepared) => prepared,
         Err(failure) => {
             voice.failure(&failure);
             return failure.exit;
         }
     };
-    let exit = runtime.block_on(async {
-        let interrupt = Interrupt::listen();
-        Run::new(&plan, voice, report, interrupt).run().await
-    });
+    let exit = LocalSet::new().block_on(&runtime, run.run());
     // A read of standard input that nobody answers must not hold up the end.
     runtime.shutdown_background();
     exit

@@ -1,6 +1,6 @@
 //! Where a response goes: standard output or a file, no faster than it takes it.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::pin::Pin;
 
 use adieu::Bytes;
@@ -24,7 +24,7 @@ impl<'p> Sink<'p> {
 
     /// Whether people read along.
     pub(super) fn is_terminal(&self) -> bool {
-        *self.whereto == Whereto::Stdout && io::stdout().is_terminal()
+        *self.whereto == Whereto::Stdout && Whereto::is_terminal()
     }
 
     /// Whether something waits to be flushed.

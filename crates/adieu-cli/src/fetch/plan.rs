@@ -1,11 +1,12 @@
 //! From the command line to a plan: everything is checked here, once.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adieu::CloseMode;
+use adieu::transport::tls::TlsBuilder;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
 
@@ -13,10 +14,10 @@ use super::args::{Close, FetchArgs, Pause, Payload};
 use super::draft::{Draft, Field};
 use super::failure::Failure;
 use super::progress::Bars;
+use super::reach::Reach;
 use super::redirect::Follow;
-use super::route::{Family, Override, Route};
 use super::target::Target;
-use super::tls::{Limits, Tls};
+use super::tls;
 use super::upload::Source;
 use super::voice::{Voice, Volume};
 use crate::exit::Exit;
@@ -25,17 +26,17 @@ use crate::exit::Exit;
 pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
     pub(super) repeat: u64,
+    pub(super) parallel: usize,
     pub(super) pause: Option<Pause>,
     pub(super) draft: Draft,
-    pub(super) route: Route,
-    pub(super) tls: Tls,
+    pub(super) reach: Reach,
+    pub(super) tls: TlsBuilder,
     pub(super) follow: Follow,
     pub(super) heads: Heads,
     pub(super) errors: StatusErrors,
     /// `-m`
     pub(super) limit: Option<Duration>,
     pub(super) close: CloseMode,
-    pub(super) bars: Bars,
 }
 
 /// One URL of the list.
@@ -73,22 +74,28 @@ pub(super) enum StatusErrors {
 /// Who speaks, and how loudly.
 pub(super) fn voice(args: &FetchArgs) -> Voice {
     let volume = |on: bool| if on { Volume::On } else { Volume::Off };
-    Voice::new(volume(!args.silent || args.show_error), volume(args.verbose))
+    let bars = if args.silent || args.verbose { Bars::none() } else { Bars::on_terminal() };
+    Voice::new(volume(!args.silent || args.show_error), volume(args.verbose), bars)
+}
+
+impl Whereto {
+    /// Whether people read standard output along.
+    pub(super) fn is_terminal() -> bool {
+        io::stdout().is_terminal()
+    }
 }
 
 impl Plan {
     /// Checks everything that can be checked before the first connection.
     pub(super) fn new(args: &FetchArgs) -> Result<Self, Failure> {
-        let quiet = args.silent || args.verbose;
-        let route = route(args)?;
-        let limits = if route.limit.is_some() { Limits::OfTheCaller } else { Limits::Default };
         Ok(Self {
             jobs: jobs(args),
             repeat: args.repeat,
+            parallel: usize::try_from(args.parallel).unwrap_or(usize::MAX),
             pause: args.pause,
             draft: draft(args)?,
-            route,
-            tls: Tls::new(&args.tls, limits)?,
+            reach: Reach::new(&args.reach)?,
+            tls: tls::settings(&args.tls)?,
             follow: match u64::try_from(args.max_redirs) {
                 _ if !args.location => Follow::Never,
                 Ok(most) => Follow::UpTo(most),
@@ -98,7 +105,6 @@ impl Plan {
             errors: if args.fail { StatusErrors::Fail } else { StatusErrors::Taken },
             limit: args.max_time.filter(|limit| !limit.is_zero()),
             close: close_mode(args),
-            bars: if quiet { Bars::None } else { Bars::on_terminal() },
         })
     }
 }
@@ -132,23 +138,6 @@ fn close_mode(args: &FetchArgs) -> CloseMode {
         Close::Abort => CloseMode::abort(),
     };
     mode.drain(args.drain).linger(args.linger)
-}
-
-fn route(args: &FetchArgs) -> Result<Route, Failure> {
-    let overrides = args.resolve.iter().map(|text| {
-        let bad = || Failure::before(Exit::USAGE, format!("--resolve {text:?} is no HOST:PORT:ADDR"));
-        Override::parse(text).ok_or_else(bad)
-    });
-    Ok(Route {
-        family: match (args.ipv4, args.ipv6) {
-            (true, _) => Family::V4,
-            (_, true) => Family::V6,
-            _ => Family::Any,
-        },
-        overrides: overrides.collect::<Result<_, _>>()?,
-        unix_socket: args.unix_socket.clone(),
-        limit: args.connect_timeout.filter(|limit| !limit.is_zero()),
-    })
 }
 
 fn draft(args: &FetchArgs) -> Result<Draft, Failure> {

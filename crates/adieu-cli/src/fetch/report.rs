@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adieu::{CloseReport, ConnectionId};
@@ -14,7 +14,12 @@ use crate::clock;
 use crate::exit::Exit;
 
 /// Where report lines go.
-pub(super) struct Report(Option<Mutex<Box<dyn Write + Send>>>);
+#[derive(Default)]
+pub(super) struct Report {
+    out: Option<Mutex<Box<dyn Write + Send>>>,
+    /// The first line that could not be written: why.
+    lost: OnceLock<Failure>,
+}
 
 /// One line.
 #[derive(Serialize)]
@@ -38,7 +43,7 @@ pub(super) struct RequestLine<'a> {
     fate: Option<&'static str>,
     connection: Option<u64>,
     reused: bool,
-    replays: u64,
+    replays: u32,
     ms: f64,
 }
 
@@ -50,23 +55,25 @@ pub(super) struct Ended<'a> {
     pub(super) status: Option<u16>,
     pub(super) failure: Option<&'a Failure>,
     pub(super) connection: Option<(ConnectionId, adieu::Use)>,
+    pub(super) replays: u32,
     pub(super) took: Duration,
 }
 
 impl Report {
     /// Opens `path`, `-` being standard error; without a path nothing is written.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else { return Ok(Self(None)) };
+        let to = |out: Box<dyn Write + Send>| Self { out: Some(Mutex::new(out)), ..Self::default() };
+        let Some(path) = path else { return Ok(Self::default()) };
         if path == Path::new("-") {
-            return Ok(Self(Some(Mutex::new(Box::new(io::stderr())))));
+            return Ok(to(Box::new(io::stderr())));
         }
         let file = File::create(path).map_err(|error| {
             Failure::before(Exit::USAGE, format!("opening {} for the report: {error}", path.display()))
         })?;
-        Ok(Self(Some(Mutex::new(Box::new(file)))))
+        Ok(to(Box::new(file)))
     }
 
-    pub(super) fn request(&self, ended: &Ended<'_>) -> Result<(), Failure> {
+    pub(super) fn request(&self, ended: &Ended<'_>) {
         self.write(&Line::Request(RequestLine {
             n: ended.n,
             method: ended.method,
@@ -80,23 +87,30 @@ impl Report {
             }),
             connection: ended.connection.map(|(id, _)| id.number()),
             reused: ended.connection.is_some_and(|(_, used)| used == adieu::Use::Reused),
-            replays: 0,
+            replays: ended.replays,
             ms: clock::millis(ended.took),
-        }))
+        }));
     }
 
-    pub(super) fn connection(&self, report: &CloseReport) -> Result<(), Failure> {
-        self.write(&Line::Connection(report))
+    pub(super) fn connection(&self, report: &CloseReport) {
+        self.write(&Line::Connection(report));
+    }
+
+    /// Why not all lines were written, if that is so.
+    pub(super) fn lost(&self) -> Option<&Failure> {
+        self.lost.get()
     }
 
     /// Each line in one piece, at once: whoever follows the file sees whole lines.
-    fn write(&self, line: &Line<'_>) -> Result<(), Failure> {
-        let Some(out) = &self.0 else { return Ok(()) };
+    fn write(&self, line: &Line<'_>) {
+        let Some(out) = &self.out else { return };
         let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut text| {
             text.push(b'\n');
             let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
             out.write_all(&text).and_then(|()| out.flush())
         });
-        written.map_err(|error| Failure::write(&error, "the report"))
+        if let Err(error) = written {
+            self.lost.get_or_init(|| Failure::write(&error, "the report"));
+        }
     }
 }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use adieu::connect::Target as Origin;
 use http::Uri;
 use percent_encoding::percent_decode_str;
-use url::{Host, Url};
+use url::Url;
 
-use super::failure::Failure;
+use super::failure::{Failure, why};
 use crate::exit::Exit;
 
 /// A URL that can be fetched.
@@ -15,6 +16,7 @@ use crate::exit::Exit;
 pub(super) struct Target {
     url: Url,
     uri: Uri,
+    origin: Origin,
 }
 
 impl Target {
@@ -37,8 +39,10 @@ impl Target {
             other => return Err(bad(url.as_str(), format_args!("{other} is not spoken here"))),
         }
         url.set_fragment(None);
-        let uri = Self::bare(&url).as_str().parse().map_err(|error| bad(url.as_str(), error))?;
-        Ok(Self { url, uri })
+        let bare = Self::bare(&url);
+        let uri = bare.as_str().parse().map_err(|error| bad(bare.as_str(), error))?;
+        let origin = Origin::of(&uri).map_err(|error| bad(bare.as_str(), why(&error)))?;
+        Ok(Self { url, uri, origin })
     }
 
     /// Without credentials.
@@ -58,33 +62,9 @@ impl Target {
         Self::check(url)
     }
 
-    /// `http://example.com:8080`; connections are kept under this name.
-    pub(super) fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
-    }
-
-    /// The host, without brackets.
-    pub(super) fn host(&self) -> Cow<'_, str> {
-        match self.url.host() {
-            Some(Host::Domain(name)) => name.into(),
-            Some(Host::Ipv4(address)) => address.to_string().into(),
-            Some(Host::Ipv6(address)) => address.to_string().into(),
-            None => "".into(),
-        }
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        self.url.port_or_known_default().unwrap_or(80)
-    }
-
-    /// Whether it is `https`.
-    pub(super) fn is_tls(&self) -> bool {
-        self.url.scheme() == "https"
-    }
-
-    /// `example.com:443`, for people.
-    pub(super) fn host_and_port(&self) -> String {
-        format!("{}:{}", self.url.host_str().unwrap_or_default(), self.port())
+    /// Where its connections lead; prints as `http://example.com:8080`.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// As the `Host` field has it.
@@ -129,17 +109,14 @@ mod tests {
     fn a_url_without_a_scheme_is_http() {
         let target = Target::parse("localhost:8080/a b?c#d").unwrap();
         assert_eq!(target.to_string(), "http://localhost:8080/a%20b?c");
-        assert_eq!((target.origin().as_str(), target.port()), ("http://localhost:8080", 8080));
-        let v6 = Target::parse("[::1]:81").unwrap();
-        assert_eq!((&*v6.host(), v6.host_and_port().as_str()), ("::1", "[::1]:81"));
+        assert_eq!(target.origin().to_string(), "http://localhost:8080");
+        assert_eq!(Target::parse("[::1]:81").unwrap().origin().host(), "::1");
     }
 
     #[test]
     fn https_has_its_own_port_which_no_host_field_names() {
         let target = Target::parse("https://example.com:443/a").unwrap();
-        assert_eq!((target.port(), target.authority()), (443, "example.com"));
-        assert_eq!(target.host_and_port(), "example.com:443");
-        assert!(target.is_tls() && !target.join("http://example.com/a").unwrap().is_tls());
+        assert_eq!((target.origin().port(), target.authority()), (443, "example.com"));
         assert_ne!(target.join("http://example.com/a").unwrap().origin(), target.origin());
     }
 
@@ -153,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_fetched_is_code_3() {
-        for url in ["https://", "ftp://example.com", "http://", "http://exa mple.com"] {
+        for url in ["https://", "ftp://example.com", "http://", "http://exa mple.com", "http://h:0/"] {
             assert_eq!(Target::parse(url).unwrap_err().exit, Exit::URL, "{url}");
         }
     }

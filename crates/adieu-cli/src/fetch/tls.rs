@@ -1,20 +1,12 @@
-//! `https`: whose certificates are accepted, which one is shown, and the handshake.
+//! `https`: whose certificates are accepted, and which one is shown.
 
-use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use adieu::transport::tls::{TlsConnector, TlsStream, TlsVersions};
-use adieu::{Error, ErrorKind, TlsSession};
+use adieu::transport::tls::{TlsBuilder, TlsConnector, TlsVersions};
 use clap::{Args, ValueEnum};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout_at;
 
-use super::failure::Failure;
-use super::target::Target;
-use super::voice::Opening;
-use crate::clock;
+use super::failure::{Failure, why};
 use crate::exit::Exit;
 
 /// The flags of TLS.
@@ -59,72 +51,25 @@ struct Identity {
     key: Vec<u8>,
 }
 
-/// The one connector of a run, so that sessions are resumed from one connection to the next.
-#[derive(Clone, Debug)]
-pub(super) struct Tls(TlsConnector);
-
-impl Tls {
-    /// Reads all files, so that what is wrong with them is told before the first connection.
-    pub(super) fn new(args: &TlsArgs, limits: Limits) -> Result<Self, Failure> {
-        let mut builder = TlsConnector::builder().alpn(["http/1.1"]).versions(args.versions()?);
-        if limits == Limits::OfTheCaller {
-            builder = builder.handshake_timeout(None);
-        }
-        if let Some(path) = &args.cacert {
-            let bad = |why: String| {
-                Failure::before(Exit::AUTHORITIES, format!("--cacert {}: {why}", path.display()))
-            };
-            let authorities = fs::read(path).map_err(|error| bad(error.to_string()))?;
-            builder = builder.platform_roots(false).add_root_certificates(authorities);
-            builder.clone().build().map_err(|error| bad(why(&error)))?;
-        }
-        if let Some(Identity { chain, key }) = args.identity()? {
-            builder = builder.client_certificate(chain, key);
-        }
-        if args.insecure {
-            builder = builder.dangerously_accept_any_certificate();
-        }
-        // All but the client's certificate was seen to be good.
-        let connector = builder.build().map_err(|error| args.bad_identity(&why(&error)))?;
-        Ok(Self(connector))
+/// What a client is told of TLS. Reads all files, so that what is wrong with them is told before the first connection.
+pub(super) fn settings(args: &TlsArgs) -> Result<TlsBuilder, Failure> {
+    let mut builder = TlsConnector::builder().alpn(["http/1.1"]).versions(args.versions()?);
+    if let Some(path) = &args.cacert {
+        let bad =
+            |why: String| Failure::before(Exit::AUTHORITIES, format!("--cacert {}: {why}", path.display()));
+        let authorities = fs::read(path).map_err(|error| bad(error.to_string()))?;
+        builder = builder.platform_roots(false).add_root_certificates(authorities);
+        builder.clone().build().map_err(|error| bad(why(&error)))?;
     }
-
-    /// Shakes hands over `socket`, until then at the latest.
-    pub(super) async fn shake_hands<T>(
-        &self,
-        target: &Target,
-        socket: T,
-        until: Option<Instant>,
-        opening: &Opening,
-    ) -> Result<TlsStream, Failure>
-    where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let doing = format!("TLS handshake with {}", target.host_and_port());
-        opening.begins(&doing);
-        let began = clock::now();
-        let host = target.host();
-        let shaken = self.0.connect(&host, socket);
-        let shaken = match until {
-            None => shaken.await,
-            Some(until) => timeout_at(until.into(), shaken)
-                .await
-                .map_err(|_| Failure::before(Exit::TIMEOUT, format!("timed out: {doing}")))?,
-        };
-        let stream = shaken.map_err(|error| failure(&doing, &error))?;
-        let took = clock::millis(began.elapsed());
-        opening.tell(format_args!("{} ({took:.3} ms)", agreed(stream.session())));
-        Ok(stream)
+    if let Some(Identity { chain, key }) = args.identity()? {
+        builder = builder.client_certificate(chain, key);
     }
-}
-
-/// Who limits the handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limits {
-    /// 10 s.
-    Default,
-    /// `--connect-timeout`, which is for all of opening.
-    OfTheCaller,
+    if args.insecure {
+        builder = builder.dangerously_accept_any_certificate();
+    }
+    // All but the client's certificate was seen to be good.
+    builder.clone().build().map_err(|error| args.bad_identity(&why(&error)))?;
+    Ok(builder)
 }
 
 impl TlsArgs {
@@ -177,30 +122,6 @@ impl TlsArgs {
 /// Whether it is curl's `FILE:PASSWORD`.
 fn has_password(path: &Path) -> bool {
     path.to_str().and_then(|path| path.split_once(':')).is_some_and(|(file, _)| Path::new(file).exists())
-}
-
-/// `TLSv1.3, TLS13_AES_256_GCM_SHA384, ALPN http/1.1, full handshake`
-fn agreed(session: &TlsSession) -> String {
-    let alpn = session.alpn.as_ref().map_or_else(|| "no ALPN".to_owned(), |alpn| format!("ALPN {alpn}"));
-    let handshake = if session.resumed { "session resumed" } else { "full handshake" };
-    format!("{}, {}, {alpn}, {handshake}", session.version, session.cipher_suite)
-}
-
-fn failure(doing: &str, error: &Error) -> Failure {
-    let (exit, why) = match error.kind() {
-        ErrorKind::Certificate => {
-            (Exit::CERTIFICATE, format!("the peer's certificate is not accepted: {}", why(error)))
-        }
-        ErrorKind::InvalidRequest => (Exit::URL, why(error)),
-        ErrorKind::Timeout(_) => (Exit::TLS, "timed out after 10 s".to_owned()),
-        _ => (Exit::TLS, why(error)),
-    };
-    Failure::before(exit, format!("{doing}: {why}"))
-}
-
-/// The cause alone: whatever was being done is told anyway.
-fn why(error: &Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 const TLS: &str = "TLS";

@@ -58,14 +58,10 @@ impl Source {
                 }
                 Ok((Body::wrap(Streamed::new(file, length, progress)), length))
             }
-            Self::Stdin(used) if used.load(Ordering::Relaxed) => {
+            Self::Stdin(used) if used.swap(true, Ordering::Relaxed) => {
                 Err(Failure::before(Exit::SEND, "standard input was sent already and cannot be sent again"))
             }
-            Self::Stdin(used) => {
-                let mut body = Streamed::new(tokio::io::stdin(), None, progress);
-                body.used = Some(used.clone());
-                Ok((Body::wrap(body), None))
-            }
+            Self::Stdin(_) => Ok((Body::wrap(Streamed::new(tokio::io::stdin(), None, progress)), None)),
         }
     }
 }
@@ -80,21 +76,16 @@ struct Streamed<R> {
     left: Option<u64>,
     buffer: BytesMut,
     progress: Progress,
-    /// Set with the first read.
-    used: Option<Arc<AtomicBool>>,
 }
 
 impl<R: AsyncRead + Unpin> Streamed<R> {
     fn new(reader: R, length: Option<u64>, mut progress: Progress) -> Self {
         progress.expect(length);
-        Self { reader, left: length, buffer: BytesMut::new(), progress, used: None }
+        Self { reader, left: length, buffer: BytesMut::new(), progress }
     }
 
     /// The next piece; `None` at the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        if let Some(used) = &self.used {
-            used.store(true, Ordering::Relaxed);
-        }
         if self.left == Some(0) {
             return Poll::Ready(Ok(None));
         }

@@ -1,16 +1,14 @@
 //! What is said on standard error: errors, and with `-v` every step.
 
-use std::cell::RefCell;
-use std::fmt;
-use std::io::Write;
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::time::Instant;
 
-use adieu::{CloseReport, ConnectionId};
 use anstyle::{AnsiColor, Style};
 use http::{HeaderMap, Request, Response, Version};
 
 use super::failure::{Failure, Tell};
+use super::progress::Bars;
 use crate::clock;
 
 /// Speaks on standard error; in colours on a terminal, unless `NO_COLOR` is set.
@@ -18,8 +16,14 @@ use crate::clock;
 pub(super) struct Voice {
     errors: Volume,
     steps: Volume,
+    /// What else is on standard error.
+    bars: Bars,
     begun: Instant,
 }
+
+/// Something to be told at its time; nothing, where steps are not told.
+#[derive(Debug)]
+pub(super) struct Told(String);
 
 /// Whether a kind of news is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,38 +32,9 @@ pub(super) enum Volume {
     Off,
 }
 
-/// What is being done to get a connection: told, and kept for when time runs out in the midst of it.
-pub(super) struct Opening {
-    voice: Arc<Voice>,
-    doing: RefCell<String>,
-}
-
-impl Opening {
-    pub(super) fn new(voice: Arc<Voice>) -> Self {
-        Self { voice, doing: RefCell::new("opening a connection".to_owned()) }
-    }
-
-    /// This begins now.
-    pub(super) fn begins(&self, what: impl Into<String>) {
-        let what = what.into();
-        self.voice.step(&what);
-        self.doing.replace(what);
-    }
-
-    /// This came of it.
-    pub(super) fn tell(&self, what: impl fmt::Display) {
-        self.voice.step(what);
-    }
-
-    /// What was begun last.
-    pub(super) fn doing(&self) -> String {
-        self.doing.borrow().clone()
-    }
-}
-
 impl Voice {
-    pub(super) fn new(errors: Volume, steps: Volume) -> Self {
-        Self { errors, steps, begun: clock::now() }
+    pub(super) fn new(errors: Volume, steps: Volume, bars: Bars) -> Self {
+        Self { errors, steps, bars, begun: clock::now() }
     }
 
     /// Whether steps are told at all.
@@ -67,50 +42,59 @@ impl Voice {
         self.steps == Volume::On
     }
 
+    /// The bars that share standard error with it.
+    pub(super) fn bars(&self) -> &Bars {
+        &self.bars
+    }
+
     /// `adieu: (52) the peer ended before any byte of a response (connection #1)`
     pub(super) fn failure(&self, failure: &Failure) {
         if self.errors == Volume::On && failure.tell == Tell::Aloud {
-            say(format_args!("{ERROR}adieu: ({}) {}{ERROR:#}", failure.exit, failure.what));
+            self.say(format_args!("{ERROR}adieu: ({}) {}{ERROR:#}", failure.exit, failure.what));
         }
     }
 
-    /// A step of the program.
+    /// A step of the program, or of a connection.
     pub(super) fn step(&self, what: impl fmt::Display) {
         if self.steps == Volume::On {
-            say(format_args!("{STEP}* {:9.3} ms  {what}{STEP:#}", clock::millis(self.begun.elapsed())));
+            let at = clock::millis(self.begun.elapsed());
+            self.say(format_args!("{STEP}* {at:9.3} ms  {what}{STEP:#}"));
         }
     }
 
-    /// A step in the life of a connection.
-    pub(super) fn connection(&self, id: ConnectionId, what: impl fmt::Display) {
-        self.step(format_args!("{id} {what}"));
+    pub(super) fn request<B>(&self, request: &Request<B>) -> Told {
+        if self.steps == Volume::Off {
+            return Told(String::new());
+        }
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let first = format!("{} {target} {}", request.method(), version(request.version()));
+        Told(head('>', OURS, Some(&first), request.headers()))
     }
 
-    /// A connection is gone.
-    pub(super) fn closed(&self, report: &CloseReport) {
-        self.step(report);
-    }
-
-    pub(super) fn request<B>(&self, request: &Request<B>) {
-        if self.steps == Volume::On {
-            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            say(format_args!("{OURS}> {} {target} {}{OURS:#}", request.method(), version(request.version())));
-            fields(request.headers(), '>', OURS);
+    /// Tells what was made to be told later.
+    pub(super) fn tell(&self, Told(text): Told) {
+        if !text.is_empty() {
+            self.say(format_args!("{text}"));
         }
     }
 
     /// A response head, interim ones too.
     pub(super) fn response<B>(&self, response: &Response<B>) {
         if self.steps == Volume::On {
-            say(format_args!("{THEIRS}< {}{THEIRS:#}", status_line(response)));
-            fields(response.headers(), '<', THEIRS);
+            let first = status_line(response);
+            self.tell(Told(head('<', THEIRS, Some(&first), response.headers())));
         }
     }
 
     pub(super) fn trailers(&self, trailers: &HeaderMap) {
         if self.steps == Volume::On {
-            fields(trailers, '<', THEIRS);
+            self.tell(Told(head('<', THEIRS, None, trailers)));
         }
+    }
+
+    fn say(&self, line: fmt::Arguments<'_>) {
+        // Nobody listens on standard error: nothing is left to say it on.
+        let _unheard = self.bars.aside(|| writeln!(anstream::stderr(), "{line}"));
     }
 }
 
@@ -124,16 +108,19 @@ fn version(version: Version) -> &'static str {
     if version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
 }
 
-fn fields(headers: &HeaderMap, mark: char, style: Style) {
-    for (name, value) in headers {
-        say(format_args!("{style}{mark}{style:#} {name}: {}", String::from_utf8_lossy(value.as_bytes())));
+/// The lines of a head, the last of them empty.
+fn head(mark: char, style: Style, first: Option<&str>, fields: &HeaderMap) -> String {
+    let mut text = String::new();
+    if let Some(first) = first {
+        // Writing into a string cannot fail.
+        let _written = writeln!(text, "{style}{mark} {first}{style:#}");
     }
-    say(format_args!("{style}{mark}{style:#}"));
-}
-
-fn say(line: fmt::Arguments<'_>) {
-    // Nobody listens on standard error: nothing is left to say it on.
-    let _unheard = writeln!(anstream::stderr(), "{line}");
+    for (name, value) in fields {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let _written = writeln!(text, "{style}{mark}{style:#} {name}: {value}");
+    }
+    let _written = write!(text, "{style}{mark}{style:#}");
+    text
 }
 
 const ERROR: Style = AnsiColor::Red.on_default();

@@ -36,6 +36,14 @@ fn it_ends_as_told_and_its_table_has_every_row() {
         assert!(table.contains(&format!(" ok {row} ")), "{row} is missing in\n{table}");
     }
     assert!(table.contains("All 25 ended as told."), "{table}");
+    for part in [
+        "26. a whole client\n",
+        "report  4 connections closed in ",
+        ", 4 clean\n",
+        "40 done, 0 failed; 4 user_graceful\n",
+    ] {
+        assert!(ran.out.contains(part), "{part:?} is missing in\n{}", ran.out);
+    }
     let widest = ran.out.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(100), "{widest:?} columns");
     assert!(!ran.out.contains('\u{1b}'), "colours are for terminals");

@@ -38,19 +38,17 @@ fn usage_is_2() {
 #[test]
 fn a_flag_that_does_not_exist_yet_says_so() {
     for (args, named) in [
-        (&["-x", "p"][..], "-x"),
-        (&["--compressed"], "--compressed"),
+        (&["--compressed"][..], "--compressed"),
         (&["--http2"], "--http2"),
         (&["--http2-prior-knowledge"], "--http2-prior-knowledge"),
         (&["--trace", "f"], "--trace"),
         (&["--replay", "safe"], "--replay safe"),
-        (&["--parallel", "2"], "--parallel 2"),
     ] {
         let ran = fetch(&[args, &["http://h/"]].concat());
         assert_eq!((ran.code, ran.err), (2, format!("adieu: {named} does not exist yet\n")));
     }
     let peer = server("hello");
-    fetch(&["--replay", "never", "--parallel", "1", &peer.url("/")]).ok();
+    fetch(&["--replay", "never", &peer.url("/")]).ok();
 }
 
 #[test]
@@ -64,15 +62,36 @@ fn a_url_that_cannot_be_fetched_is_3() {
 #[test]
 fn a_name_without_an_address_is_6() {
     let ran = fetch(&["-6", "--resolve", "h:80:127.0.0.1", "http://h/"]);
-    assert_eq!((ran.code, ran.err.as_str()), (6, "adieu: (6) h has no IPv6 address\n"));
+    let line = "adieu: (6) http://h: the host was not found: h has no IPv6 address\n";
+    assert_eq!((ran.code, ran.err.as_str()), (6, line));
+    let ran = fetch(&["http://nobody.invalid/"]);
+    assert_eq!((ran.code, ran.err.lines().count()), (6, 1));
+    assert!(
+        ran.err.contains("http://nobody.invalid: the host was not found: nobody.invalid: "),
+        "{}",
+        ran.err
+    );
+    assert_eq!(fetch(&["-4", "http://[::1]/"]).code, 6);
 }
 
 #[test]
 fn no_connection_is_7() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ran = fetch(&[&format!("http://{nobody}/")]);
-    assert_eq!(ran.code, 7);
-    assert!(ran.err.starts_with(&format!("adieu: (7) connecting to {nobody}: ")), "{}", ran.err);
+    let line = format!("adieu: (7) http://{nobody}: could not connect: {nobody}: connection refused\n");
+    assert_eq!((ran.code, ran.err), (7, line));
+}
+
+#[test]
+fn ten_dead_addresses_are_7_in_one_line() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let addresses: Vec<_> = (1..=10).map(|n| format!("127.0.0.{n}")).collect();
+    let resolve = format!("h:{port}:{}", addresses.join(","));
+    let ran = fetch(&["--resolve", &resolve, &format!("http://h:{port}/")]);
+    let refused: Vec<_> =
+        addresses.iter().map(|address| format!("{address}:{port}: connection refused")).collect();
+    let line = format!("adieu: (7) http://h:{port}: could not connect: {}\n", refused.join("; "));
+    assert_eq!((ran.code, ran.err), (7, line));
 }
 
 #[test]

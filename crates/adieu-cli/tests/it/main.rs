@@ -8,6 +8,8 @@ mod closing;
 mod demo;
 mod exits;
 mod program;
+mod proxies;
+mod queue;
 mod redirects;
 mod report;
 mod requests;

@@ -35,6 +35,10 @@ impl Ran {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
     command.args(args).env_remove("NO_COLOR").stdin(Stdio::null());
+    // Those of whoever runs the tests are none of theirs.
+    for proxies in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(proxies).env_remove(proxies.to_uppercase());
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

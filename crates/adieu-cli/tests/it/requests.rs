@@ -93,21 +93,28 @@ fn a_unix_socket() {
 #[test]
 fn verbose_tells_every_step() {
     let peer = server("hello");
-    let ran = fetch(&["-v", "-H", "X-A: 1", &peer.url("/a")]);
+    let port = peer.address().port();
+    let (resolve, url) = (format!("h:{port}:127.0.0.2,127.0.0.1"), format!("http://h:{port}/a"));
+    let ran = fetch(&["-v", "-H", "X-A: 1", "--resolve", &resolve, &url]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "hello"));
     let mut rest = ran.err.as_str();
     for part in [
-        "connecting to 127.0.0.1:",
-        "connected to 127.0.0.1:",
-        "#1 connected to http://127.0.0.1:",
+        "#1 opening a connection to http://h:",
+        "#1 resolving h\n",
+        "#1 resolved in ",
+        "#1 connecting to 127.0.0.2:",
+        "#1 could not connect to 127.0.0.2:",
+        ": connection refused\n",
+        "#1 connecting to 127.0.0.1:",
+        "#1 connected to 127.0.0.1:",
+        "#1 open\n",
+        "#1 exchange 1 began\n",
         "> GET /a HTTP/1.1\n",
         "> x-a: 1\n",
-        "#1 active\n",
-        "#1 request sent\n",
         "< HTTP/1.1 200 OK\n",
         "< content-length: 5\n",
-        "#1 sent FIN\n",
-        "#1 received FIN\n",
+        "#1 retired: closed by the user (graceful)\n",
+        "#1 lingering\n",
         "closed by the user (graceful); ended clean; sent FIN, received FIN; 1 done;",
     ] {
         let found = rest.split_once(part);

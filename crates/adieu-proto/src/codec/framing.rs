@@ -79,6 +79,17 @@ pub enum Rhythm {
     Silent,
 }
 
+/// What a field is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    Nothing,
+    Persistence,
+    Hint,
+    Rhythm,
+    Length,
+    Coding,
+}
+
 /// All Content-Length fields together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Length {
@@ -119,13 +130,26 @@ impl Hint {
 impl Notes {
     /// Notes one field. By the length of its name first: most fields say nothing here.
     pub fn note(&mut self, name: &[u8], value: &[u8]) {
-        match name.len() {
-            10 if is(name, b"Connection", b"connection") => self.persistence.note(value),
-            10 if is(name, b"Keep-Alive", b"keep-alive") => self.hint.note(value),
-            12 if is(name, b"Content-Type", b"content-type") => self.rhythm.note(value),
-            14 if is(name, b"Content-Length", b"content-length") => self.length.note(value),
-            17 if is(name, b"Transfer-Encoding", b"transfer-encoding") => self.coding.note(value),
-            _ => {}
+        let about = match name.len() {
+            10 if is(name, b"Connection", b"connection") => About::Persistence,
+            10 if is(name, b"Keep-Alive", b"keep-alive") => About::Hint,
+            12 if is(name, b"Content-Type", b"content-type") => About::Rhythm,
+            14 if is(name, b"Content-Length", b"content-length") => About::Length,
+            17 if is(name, b"Transfer-Encoding", b"transfer-encoding") => About::Coding,
+            _ => return,
+        };
+        self.note_about(about, value);
+    }
+
+    /// Notes a field whose name is known.
+    pub(super) fn note_about(&mut self, about: About, value: &[u8]) {
+        match about {
+            About::Nothing => {}
+            About::Persistence => self.persistence.note(value),
+            About::Hint => self.hint.note(value),
+            About::Rhythm => self.rhythm.note(value),
+            About::Length => self.length.note(value),
+            About::Coding => self.coding.note(value),
         }
     }
 

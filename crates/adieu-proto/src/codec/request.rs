@@ -93,22 +93,23 @@ pub fn encode(
         return Err(Unsendable::Version);
     }
     let is_connect = head.method == Method::CONNECT;
-    let authority = host_of(&head.uri);
-    if is_connect && authority.is_none() {
+    let authority = || host_of(&head.uri);
+    if is_connect && authority().is_none() {
         return Err(Unsendable::NoAuthority);
     }
     out.reserve(256);
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    if let (TargetForm::Absolute, false, Some(scheme), Some(host)) =
-        (form, is_connect, head.uri.scheme_str(), authority)
+    if form == TargetForm::Absolute
+        && !is_connect
+        && let (Some(scheme), Some(host)) = (head.uri.scheme_str(), authority())
     {
         for part in [scheme, "://", host] {
             out.extend_from_slice(part.as_bytes());
         }
     }
     match (is_connect, head.uri.path_and_query()) {
-        (true, _) => out.extend_from_slice(authority.unwrap_or_default().as_bytes()),
+        (true, _) => out.extend_from_slice(authority().unwrap_or_default().as_bytes()),
         (false, Some(target)) => {
             // RFC 9112 3.2.1: an empty path is sent as `/`, before its query too.
             if target.as_str().starts_with('?') {
@@ -126,10 +127,13 @@ pub fn encode(
         notes.note(name, value);
         put_field(out, name, value);
     }
-    match (notes.hosts, authority) {
-        (0, Some(host)) => put_field(out, b"host", host.as_bytes()),
-        (0, None) if head.version == Version::HTTP_11 => return Err(Unsendable::NoHost),
-        (0 | 1, _) => {}
+    match notes.hosts {
+        0 => match authority() {
+            Some(host) => put_field(out, b"host", host.as_bytes()),
+            None if head.version == Version::HTTP_11 => return Err(Unsendable::NoHost),
+            None => {}
+        },
+        1 => {}
         _ => return Err(Unsendable::TwoHosts),
     }
     let body = body_framing(head, &notes, length)?;
@@ -226,7 +230,7 @@ fn body_framing(
 }
 
 fn foresees_content(method: &Method) -> bool {
-    [Method::POST, Method::PUT, Method::PATCH].contains(method)
+    *method == Method::POST || *method == Method::PUT || *method == Method::PATCH
 }
 
 /// The authority without its userinfo (RFC 9110 section 4.2.4), as `Host` and CONNECT want it.

@@ -6,14 +6,16 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
 use super::Malformed;
-use super::framing::Notes;
+use super::framing::{About, Notes};
 use super::limits::Limits;
 
 /// Reads heads out of a buffer; remembers how far it looked, so that a slow peer costs no second look.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct HeadReader {
     /// Bytes looked at without finding the end of the head.
     scanned: usize,
+    /// Where the fields of the head at hand lie; kept for the next.
+    spans: Vec<Span>,
 }
 
 /// A response head, and what was noted of it.
@@ -34,11 +36,10 @@ struct Parsed {
     length: usize,
     status: u16,
     version: Version,
-    fields: usize,
 }
 
 /// Where one field lies.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Span {
     name: (usize, usize),
     value: (usize, usize),
@@ -53,22 +54,25 @@ impl HeadReader {
         if buffer.is_empty() || !self.worth_a_look(buffer) {
             return self.more(buffer, limits);
         }
-        let mut spans = [Span::default(); USUAL_FIELDS];
-        match parse(buffer, &mut spans, &mut [const { MaybeUninit::uninit() }; USUAL_FIELDS]) {
+        let mut fields = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
+        let parsed = match parse(buffer, &mut self.spans, &mut fields) {
             Err(Malformed::TooLarge(_)) if limits.fields > USUAL_FIELDS => {
-                let mut spans = vec![Span::default(); limits.fields];
-                let parsed = parse(buffer, &mut spans, &mut vec![MaybeUninit::uninit(); limits.fields])?;
-                self.take(parsed, &spans, buffer, limits)
+                parse(buffer, &mut self.spans, &mut vec![MaybeUninit::uninit(); limits.fields])?
             }
-            parsed => self.take(parsed?, &spans, buffer, limits),
-        }
+            parsed => parsed?,
+        };
+        self.take(parsed, buffer, limits)
+    }
+
+    /// Lets go of memory that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        self.spans = Vec::new();
     }
 
     /// Takes the head out of the buffer and cuts it where the fields lie: nothing is copied.
     fn take(
         &mut self,
         parsed: Option<Parsed>,
-        spans: &[Span],
         buffer: &mut BytesMut,
         limits: &Limits,
     ) -> Result<Option<Head>, Malformed> {
@@ -76,18 +80,17 @@ impl HeadReader {
         if parsed.length > limits.head {
             return Err(Malformed::TooLarge("response heads"));
         }
-        if parsed.fields > limits.fields {
+        if self.spans.len() > limits.fields {
             return Err(Malformed::TooLarge("header fields"));
         }
         self.scanned = 0;
         let bytes = buffer.split_to(parsed.length).freeze();
-        let mut response = Response::new(());
-        *response.status_mut() =
+        let mut head = Head { response: Response::new(()), notes: Notes::default() };
+        *head.response.status_mut() =
             StatusCode::from_u16(parsed.status).map_err(|_| Malformed::Head("a status that is no status"))?;
-        *response.version_mut() = parsed.version;
-        let mut notes = Notes::default();
-        cut(&bytes, &spans[..parsed.fields], &mut notes, response.headers_mut())?;
-        Ok(Some(Head { response, notes }))
+        *head.response.version_mut() = parsed.version;
+        cut(&bytes, &self.spans, &mut head.notes, head.response.headers_mut())?;
+        Ok(Some(head))
     }
 
     fn more(&mut self, buffer: &BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
@@ -124,7 +127,7 @@ pub fn parse_fields(section: &Bytes, limit: usize) -> Result<HeaderMap, Malforme
 
 fn parse<'b>(
     buffer: &'b [u8],
-    spans: &mut [Span],
+    spans: &mut Vec<Span>,
     fields: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<Option<Parsed>, Malformed> {
     let mut head = httparse::Response::new(&mut []);
@@ -136,11 +139,10 @@ fn parse<'b>(
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooLarge("header fields")),
         Err(error) => return Err(Malformed::Head(explain(error))),
     };
-    for (span, field) in spans.iter_mut().zip(head.headers.iter()) {
-        *span = Span::of(buffer, field);
-    }
+    spans.clear();
+    spans.extend(head.headers.iter().map(|field| Span::of(buffer, field)));
     let version = if head.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    Ok(Some(Parsed { length, status: head.code.unwrap_or(0), version, fields: head.headers.len() }))
+    Ok(Some(Parsed { length, status: head.code.unwrap_or(0), version }))
 }
 
 /// Fills `map` with the fields that lie at `spans` of `bytes`, sharing them.
@@ -148,10 +150,14 @@ fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes, map: &mut HeaderMap) ->
     map.reserve(spans.len());
     for span in spans {
         let name = &bytes[span.name.0..span.name.1];
-        notes.note(name, &bytes[span.value.0..span.value.1]);
         let name = match usual(name) {
-            Some(name) => name,
+            Some((name, About::Nothing)) => name,
+            Some((name, about)) => {
+                notes.note_about(about, &bytes[span.value.0..span.value.1]);
+                name
+            }
             None => {
+                notes.note(name, &bytes[span.value.0..span.value.1]);
                 HeaderName::from_bytes(name).map_err(|_| Malformed::Head("a field name that is no token"))?
             }
         };
@@ -163,19 +169,22 @@ fn cut(bytes: &Bytes, spans: &[Span], notes: &mut Notes, map: &mut HeaderMap) ->
 }
 
 /// The names that most responses have, in their usual spelling: one comparison instead of a look-up.
-fn usual(name: &[u8]) -> Option<HeaderName> {
+fn usual(name: &[u8]) -> Option<(HeaderName, About)> {
+    use About::{Coding, Length, Nothing, Persistence, Rhythm};
     Some(match name.len() {
-        4 if name == b"Date" || name == b"date" => header::DATE,
-        4 if name == b"ETag" || name == b"etag" => header::ETAG,
-        4 if name == b"Vary" || name == b"vary" => header::VARY,
-        6 if name == b"Server" || name == b"server" => header::SERVER,
-        10 if name == b"Connection" || name == b"connection" => header::CONNECTION,
-        12 if name == b"Content-Type" || name == b"content-type" => header::CONTENT_TYPE,
-        13 if name == b"Cache-Control" || name == b"cache-control" => header::CACHE_CONTROL,
-        13 if name == b"Last-Modified" || name == b"last-modified" => header::LAST_MODIFIED,
-        13 if name == b"Accept-Ranges" || name == b"accept-ranges" => header::ACCEPT_RANGES,
-        14 if name == b"Content-Length" || name == b"content-length" => header::CONTENT_LENGTH,
-        17 if name == b"Transfer-Encoding" || name == b"transfer-encoding" => header::TRANSFER_ENCODING,
+        4 if name == b"Date" || name == b"date" => (header::DATE, Nothing),
+        4 if name == b"ETag" || name == b"etag" => (header::ETAG, Nothing),
+        4 if name == b"Vary" || name == b"vary" => (header::VARY, Nothing),
+        6 if name == b"Server" || name == b"server" => (header::SERVER, Nothing),
+        10 if name == b"Connection" || name == b"connection" => (header::CONNECTION, Persistence),
+        12 if name == b"Content-Type" || name == b"content-type" => (header::CONTENT_TYPE, Rhythm),
+        13 if name == b"Cache-Control" || name == b"cache-control" => (header::CACHE_CONTROL, Nothing),
+        13 if name == b"Last-Modified" || name == b"last-modified" => (header::LAST_MODIFIED, Nothing),
+        13 if name == b"Accept-Ranges" || name == b"accept-ranges" => (header::ACCEPT_RANGES, Nothing),
+        14 if name == b"Content-Length" || name == b"content-length" => (header::CONTENT_LENGTH, Length),
+        17 if name == b"Transfer-Encoding" || name == b"transfer-encoding" => {
+            (header::TRANSFER_ENCODING, Coding)
+        }
         _ => return None,
     })
 }

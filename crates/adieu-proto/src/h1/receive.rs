@@ -22,6 +22,8 @@ pub(super) struct ReceiveHalf {
     state: Receiving,
     buffer: BytesMut,
     head: HeadReader,
+    /// The head that was read last, until it is taken.
+    ready: Option<Head>,
     interim: usize,
     /// Bytes in the buffer that were looked at and are too few.
     too_few: usize,
@@ -45,8 +47,8 @@ enum Receiving {
 pub(super) enum Step {
     /// More bytes are needed, or nothing is expected.
     NeedMore,
-    /// A head, interim or final.
-    Head(Head),
+    /// A head, interim or final, is ready to be [taken](ReceiveHalf::take_head).
+    Head,
     /// A piece of the body.
     Data(Bytes),
     /// The response is whole; its trailers.
@@ -112,7 +114,8 @@ impl ReceiveHalf {
         match &mut self.state {
             Receiving::Idle | Receiving::Done => Ok(Step::NeedMore),
             Receiving::Head => {
-                let Some(head) = self.head.read(&mut self.buffer, limits)? else {
+                self.ready = self.head.read(&mut self.buffer, limits)?;
+                let Some(head) = &self.ready else {
                     self.too_few = self.buffer.len();
                     return Ok(Step::NeedMore);
                 };
@@ -124,7 +127,7 @@ impl ReceiveHalf {
                         return Err(Malformed::TooLarge("interim responses"));
                     }
                 }
-                Ok(Step::Head(head))
+                Ok(Step::Head)
             }
             Receiving::Length(left) => {
                 if self.buffer.is_empty() {
@@ -155,6 +158,11 @@ impl ReceiveHalf {
                 Ok(Step::Data(self.buffer.split_to(take).freeze()))
             }
         }
+    }
+
+    /// The head that is ready.
+    pub(super) fn take_head(&mut self) -> Option<Head> {
+        self.ready.take()
     }
 
     /// Whether more may be read: the caller is not far behind, or what is there is too few to make anything of.
@@ -226,6 +234,7 @@ impl ReceiveHalf {
     pub(super) fn shrink(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.head.shrink();
         }
     }
 }

@@ -7,7 +7,7 @@ use super::journal::{Entry, Journal, Outcome};
 use super::mode::LINGER;
 use super::{
     Action, CloseKind, CloseMode, CloseReason, Ended, First, Goodbye, Input, Parting, Phase, Request, Side,
-    Signal, Signals, State, next,
+    Signal, Signals, State, next, next_of_exchange,
 };
 
 /// The life of one connection.
@@ -21,6 +21,7 @@ pub struct Lifecycle {
     state: State,
     born: Instant,
     since: Instant,
+    changes: u32,
     reason: Option<CloseReason>,
     /// Why exchanges failed, where that is another cause than the first.
     failed_by: Option<CloseReason>,
@@ -93,6 +94,7 @@ impl Lifecycle {
             state: State::Opening,
             born: now,
             since: now,
+            changes: 0,
             reason: None,
             failed_by: None,
             ended: None,
@@ -122,6 +124,17 @@ impl Lifecycle {
     #[must_use]
     pub fn state(&self) -> State {
         self.state
+    }
+
+    fn enter(&mut self, now: Instant, state: State) {
+        (self.state, self.since) = (state, now);
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// How often the state changed: another number means that it did since.
+    #[must_use]
+    pub fn changes(&self) -> u32 {
+        self.changes
     }
 
     /// Since when it is there.
@@ -174,6 +187,11 @@ impl Lifecycle {
 
     /// Reports a fact that ends nothing: `Opened`, `RequestSent`, `GoodbyeSent`, `Upgrade`, `EndOurs`.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        if let Some(to) = next_of_exchange(self.state, input) {
+            self.journal.note(now, || Entry::State { from: self.state, to });
+            self.enter(now, to);
+            return;
+        }
         if matches!(input, Input::GoodbyeSent | Input::WriteBroken | Input::Broken) {
             self.half = Half::Said;
         }
@@ -198,7 +216,7 @@ impl Lifecycle {
                 self.goodbye_begun = Some(now);
             }
             self.journal.note(now, || Entry::State { from: self.state, to: state });
-            (self.state, self.since) = (state, now);
+            self.enter(now, state);
         }
         for &action in actions.as_slice() {
             match action {

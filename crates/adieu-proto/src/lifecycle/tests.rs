@@ -448,3 +448,14 @@ fn a_report_serialises_flat_with_stable_names() {
         })
     );
 }
+
+#[test]
+fn the_shortcut_is_what_the_table_says() {
+    for state in [State::Idle, State::Active] {
+        for input in [Input::Busy, Input::Quiet(First::Us), Input::Quiet(First::Peer)] {
+            if let Some(to) = next_of_exchange(state, input) {
+                assert_eq!(next(state, input), Some((to, Actions::of(&[]))), "{state} {input:?}");
+            }
+        }
+    }
+}

@@ -101,10 +101,11 @@ pub struct Shelf<C, W, E> {
     doors: Doors,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Doors {
     Open,
-    Closed,
+    /// What comes back is closed for this reason.
+    Closed(CloseReason),
 }
 
 /// The reasons for which a connection must make room.
@@ -136,7 +137,7 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
     /// Whether it was closed: it lends nothing any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.doors == Doors::Closed
+        matches!(self.doors, Doors::Closed(_))
     }
 
     /// How many of each an origin has.
@@ -204,7 +205,8 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         ticket
     }
 
-    /// Queues a request. What it gets is told by [`poll`](Self::poll), after its waker was among those to wake.
+    /// Queues a request. What it gets is told by [`poll`](Self::poll), after its waker was among those to wake. Where the
+    /// origin is not known any more, that is [`Grant::Closed`].
     pub fn wait(
         &mut self,
         origin: Origin,
@@ -213,10 +215,18 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         waiter: Waiter<W>,
         effects: &mut Effects<C, W>,
     ) {
-        let Some(place) = self.places.get_mut(origin).filter(|_| self.doors == Doors::Open) else {
+        if self.is_closed() || !self.places.contains_key(origin) {
             self.granted.insert(ticket, Grant::Closed);
             return;
-        };
+        }
+        // One may have come back since the request found none.
+        if wanted == Wanted::Any
+            && let Some((slot, connection)) = self.take(origin)
+        {
+            self.granted.insert(ticket, Grant::Connection(slot, connection));
+            return effects.wake.push(waiter.waker);
+        }
+        let Some(place) = self.places.get_mut(origin) else { return };
         place.enqueue(ticket, wanted, waiter);
         self.waiting.insert(origin);
         self.open_for(origin, effects);
@@ -233,18 +243,18 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         None
     }
 
-    /// A request waits no more. What it was granted and did not take goes to the next.
-    pub fn cancel(&mut self, origin: Origin, ticket: Ticket, effects: &mut Effects<C, W>) {
+    /// A request waits no more. What it was granted and did not take goes to the next. What woke it is given back.
+    pub fn cancel(&mut self, origin: Origin, ticket: Ticket, effects: &mut Effects<C, W>) -> Option<W> {
         match self.granted.remove(&ticket) {
             Some(Grant::Connection(slot, connection)) => self.put_back(slot, connection, effects),
             Some(Grant::Failed(_) | Grant::Closed) => {}
             None => {
-                if let Some(place) = self.places.get_mut(origin) {
-                    place.dequeue(ticket);
-                }
+                let waker = self.places.get_mut(origin)?.dequeue(ticket);
                 self.note_waiting(origin);
+                return waker;
             }
         }
+        None
     }
 
     /// An opening ended well: whoever waits longest gets the connection, or else it is idle.
@@ -252,15 +262,14 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         let origin = self.openings.remove(opening)?;
         let place = self.places.get_mut(origin)?;
         place.opening -= 1;
-        if self.doors == Doors::Closed {
-            effects.close.push((connection, IN_ALL));
+        if let Doors::Closed(reason) = &self.doors {
+            effects.close.push((connection, reason.clone()));
             return None;
         }
         place.lent += 1;
         let slot = self.kept.insert(Kept::lent(origin, self.next_ticket));
-        let place = self.places.get_mut(origin)?;
-        match place.first(Wanted::Fresh) {
-            Some((ticket, waiter)) => self.grant(origin, ticket, &waiter, slot, connection, effects),
+        match self.places.get(origin)?.oldest() {
+            Some(ticket) => self.grant(origin, ticket, Grant::Connection(slot, connection), effects),
             None => self.put_back(slot, connection, effects),
         }
         Some(slot)
@@ -271,12 +280,9 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         let Some(origin) = self.openings.remove(opening) else { return };
         let Some(place) = self.places.get_mut(origin) else { return };
         place.opening -= 1;
-        if let Some((ticket, waiter)) = place.first(Wanted::Fresh) {
-            place.dequeue(ticket);
-            self.granted.insert(ticket, Grant::Failed(error));
-            effects.wake.push(waiter);
+        if let Some(ticket) = place.oldest() {
+            self.grant(origin, ticket, Grant::Failed(error), effects);
         }
-        self.note_waiting(origin);
         self.room_was_made(origin, effects);
     }
 
@@ -284,20 +290,28 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
     pub fn put_back(&mut self, slot: Slot, connection: C, effects: &mut Effects<C, W>) {
         let Some(kept) = self.kept.get(slot).filter(|kept| kept.is_lent()) else { return };
         let origin = kept.origin;
-        if self.doors == Doors::Closed {
+        if let Doors::Closed(reason) = &self.doors {
+            effects.close.push((connection, reason.clone()));
             self.drop_slot(slot);
-            return effects.close.push((connection, IN_ALL));
+            return;
         }
-        let next = self.places.get(origin).and_then(|place| place.first(Wanted::Any));
-        let mine = next.as_ref().map(|(ticket, _)| *ticket);
-        if self.starves_elsewhere(origin, mine) {
-            // Somebody else has waited longer for a place in all.
+        let next = self.places.get(origin).and_then(Place::oldest_any);
+        // Somebody has waited longer for a place than the next one for any connection.
+        let starves = match () {
+            () if self.starves_elsewhere(origin, next) => Some(IN_ALL),
+            () if self.starves_for_fresh(origin, next) => Some(self.limit_of(origin)),
+            () => None,
+        };
+        if let Some(reason) = starves {
             self.drop_slot(slot);
-            effects.close.push((connection, IN_ALL));
+            effects.close.push((connection, reason));
             return self.room_was_made(origin, effects);
         }
-        if let Some((ticket, waiter)) = next {
-            return self.grant(origin, ticket, &waiter, slot, connection, effects);
+        if let Some(ticket) = next {
+            return self.grant(origin, ticket, Grant::Connection(slot, connection), effects);
+        }
+        if self.ranks_all() {
+            self.idle.push(&mut self.kept, list::IN_ALL, slot);
         }
         let Some(place) = self.places.get_mut(origin) else { return };
         place.lent -= 1;
@@ -307,7 +321,6 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
             kept.standing = Standing::Idle(connection);
         }
         place.ends.push(&mut self.kept, list::OF_ORIGIN, slot);
-        self.idle.push(&mut self.kept, list::IN_ALL, slot);
         let over = self.limits.idle_per_origin.is_some_and(|limit| place.idle > limit);
         if let Some(oldest) = place.ends.first().filter(|_| over) {
             self.evict(oldest, IDLE_OF_ORIGIN, effects);
@@ -346,17 +359,17 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         gone
     }
 
-    /// Lends nothing any more: all that wait are told, and the idle connections are given back.
-    pub fn close(&mut self, effects: &mut Effects<C, W>) -> Vec<C> {
-        self.doors = Doors::Closed;
-        for place in self.places.values_mut() {
-            while let Some((ticket, waiter)) = place.first(Wanted::Fresh) {
-                place.dequeue(ticket);
-                self.granted.insert(ticket, Grant::Closed);
-                effects.wake.push(waiter);
+    /// Lends nothing any more: all that wait are told, and the idle connections are given back. What comes back later is
+    /// closed for this reason; the first one given counts.
+    pub fn close(&mut self, reason: CloseReason, effects: &mut Effects<C, W>) -> Vec<C> {
+        if !self.is_closed() {
+            self.doors = Doors::Closed(reason);
+        }
+        for origin in std::mem::take(&mut self.waiting) {
+            while let Some(ticket) = self.places.get(origin).and_then(Place::oldest) {
+                self.grant(origin, ticket, Grant::Closed, effects);
             }
         }
-        self.waiting.clear();
         self.clear_idle(None, effects)
     }
 
@@ -375,21 +388,11 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         Some((slot, connection))
     }
 
-    fn grant(
-        &mut self,
-        origin: Origin,
-        ticket: Ticket,
-        waiter: &W,
-        slot: Slot,
-        connection: C,
-        effects: &mut Effects<C, W>,
-    ) {
-        if let Some(place) = self.places.get_mut(origin) {
-            place.dequeue(ticket);
-        }
+    /// Whoever waits with this number has its answer.
+    fn grant(&mut self, origin: Origin, ticket: Ticket, grant: Grant<C, E>, effects: &mut Effects<C, W>) {
+        effects.wake.extend(self.places.get_mut(origin).and_then(|place| place.dequeue(ticket)));
         self.note_waiting(origin);
-        self.granted.insert(ticket, Grant::Connection(slot, connection));
-        effects.wake.push(waiter.clone());
+        self.granted.insert(ticket, grant);
     }
 
     fn note_waiting(&mut self, origin: Origin) {
@@ -401,7 +404,9 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
     /// Takes an idle connection out of both lists.
     fn unlist(&mut self, origin: Origin, slot: Slot) {
         self.idle_count -= 1;
-        self.idle.unlink(&mut self.kept, list::IN_ALL, slot);
+        if self.ranks_all() {
+            self.idle.unlink(&mut self.kept, list::IN_ALL, slot);
+        }
         if let Some(place) = self.places.get_mut(origin) {
             place.idle -= 1;
             place.ends.unlink(&mut self.kept, list::OF_ORIGIN, slot);
@@ -426,6 +431,11 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
 
     fn evict(&mut self, slot: Slot, reason: CloseReason, effects: &mut Effects<C, W>) {
         effects.close.extend(self.drop_slot(slot).map(|connection| (connection, reason)));
+    }
+
+    /// Whether it matters which connection of all has been idle for longest.
+    fn ranks_all(&self) -> bool {
+        self.limits.in_all.is_some() || self.limits.idle_in_all.is_some()
     }
 
     /// How many connections count towards the limit on all.
@@ -458,7 +468,7 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
 
     /// A place is free: the origin that had it goes first, but for one that has waited longer for a place in all.
     fn room_was_made(&mut self, origin: Origin, effects: &mut Effects<C, W>) {
-        if self.doors == Doors::Closed {
+        if self.is_closed() {
             return;
         }
         if self.limits.in_all.is_none() {
@@ -487,6 +497,19 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         }
         let longer = |ticket: Ticket| mine.is_none_or(|mine| ticket < mine);
         self.idle_count == 0 && self.hungry().any(|(ticket, other)| other != origin && longer(ticket))
+    }
+
+    /// Whether a request that takes none but a fresh connection has waited longer than this origin's next, and no opening is
+    /// under way that will be its own.
+    fn starves_for_fresh(&self, origin: Origin, mine: Option<Ticket>) -> bool {
+        let Some((place, mine)) = self.places.get(origin).zip(mine) else { return false };
+        place.opening == 0 && place.oldest().is_some_and(|oldest| oldest < mine)
+    }
+
+    /// Which limit keeps an origin from opening another connection.
+    fn limit_of(&self, origin: Origin) -> CloseReason {
+        let full = |limit| self.places.get(origin).is_some_and(|place| place.counts().connections() >= limit);
+        if self.limits.per_origin.is_some_and(full) { OF_ORIGIN } else { IN_ALL }
     }
 }
 

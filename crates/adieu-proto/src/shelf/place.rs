@@ -77,7 +77,7 @@ impl Counts {
     }
 }
 
-impl<W: Clone> Place<W> {
+impl<W> Place<W> {
     pub(super) fn counts(&self) -> Counts {
         Counts { opening: self.opening, idle: self.idle, lent: self.lent, waiting: self.waiting() }
     }
@@ -106,10 +106,10 @@ impl<W: Clone> Place<W> {
         };
     }
 
-    pub(super) fn dequeue(&mut self, ticket: Ticket) {
-        if self.any.remove(&ticket).is_none() {
-            self.fresh.remove(&ticket);
-        }
+    /// Takes a request out of the queue; what wakes it.
+    pub(super) fn dequeue(&mut self, ticket: Ticket) -> Option<W> {
+        let waiter = self.any.remove(&ticket).or_else(|| self.fresh.remove(&ticket))?;
+        Some(waiter.waker)
     }
 
     pub(super) fn waiter(&mut self, ticket: Ticket) -> Option<&mut Waiter<W>> {
@@ -119,15 +119,9 @@ impl<W: Clone> Place<W> {
         }
     }
 
-    /// Who waits longest, of those that take a used connection, or of all, where the connection is fresh.
-    pub(super) fn first(&self, offered: Wanted) -> Option<(Ticket, W)> {
-        let any = self.any.first_key_value();
-        let fresh = self.fresh.first_key_value().filter(|_| offered == Wanted::Fresh);
-        let first = match (any, fresh) {
-            (Some(any), Some(fresh)) => any.min_by_ticket(fresh),
-            (any, fresh) => any.or(fresh)?,
-        };
-        Some((*first.0, first.1.waker.clone()))
+    /// The request that waits longest of those that take a used connection.
+    pub(super) fn oldest_any(&self) -> Option<Ticket> {
+        self.any.keys().next().copied()
     }
 
     /// The request that waits longest.
@@ -164,17 +158,6 @@ impl<W: Clone> Place<W> {
         let &(born, slot) = later.or_else(|| slots.iter().min_by_key(|(born, _)| *born))?;
         self.turn = born;
         Some(slot)
-    }
-}
-
-/// Of two entries of a queue, the older.
-trait Older {
-    fn min_by_ticket(self, other: Self) -> Self;
-}
-
-impl<W> Older for (&Ticket, &Waiter<W>) {
-    fn min_by_ticket(self, other: Self) -> Self {
-        if self.0 <= other.0 { self } else { other }
     }
 }
 

@@ -101,6 +101,13 @@ impl World {
         assert_eq!(first.map(|(first, _)| *first), Some(ticket), "somebody was overtaken");
     }
 
+    /// An older request for a fresh connection has at least an opening under way.
+    fn assert_nobody_starves_for_fresh(&self, ticket: Ticket) {
+        let (origin, _) = self.waiting[&ticket];
+        let older = self.waiting.range(..ticket).any(|(_, (other, _))| *other == origin);
+        assert!(!older || self.shelf.counts(origin).opening > 0, "somebody starves for a fresh connection");
+    }
+
     /// Everybody who was woken looks.
     fn look(&mut self, offered: Wanted) {
         let served: Vec<Ticket> = self.waiting.keys().copied().collect();
@@ -113,6 +120,7 @@ impl World {
                     match grant {
                         Grant::Connection(slot, connection) => {
                             self.assert_first(ticket, offered);
+                            self.assert_nobody_starves_for_fresh(ticket);
                             self.lent.push((slot, connection, origin));
                         }
                         Grant::Failed(_) => self.assert_first(ticket, Wanted::Fresh),
@@ -152,7 +160,9 @@ impl World {
                 let Some(which) = pick(which, self.waiting.len()) else { return };
                 let (&ticket, &(origin, _)) = self.waiting.iter().nth(which).unwrap();
                 self.waiting.remove(&ticket);
-                self.shelf.cancel(origin, ticket, &mut effects);
+                if let Some(waker) = self.shelf.cancel(origin, ticket, &mut effects) {
+                    assert_eq!(waker, ticket.number() as u32);
+                }
             }
             Step::Opened(which) => {
                 let Some(which) = pick(which, self.openings.len()) else { return };
@@ -192,7 +202,7 @@ impl World {
                 }
             }
             Step::Close => {
-                for connection in self.shelf.close(&mut effects) {
+                for connection in self.shelf.close(CloseReason::HandlesDropped, &mut effects) {
                     assert!(self.idle.remove(&connection).is_some());
                 }
             }
@@ -400,6 +410,51 @@ fn what_waits_for_a_fresh_connection_gets_no_used_one() {
     assert_eq!(rest.close, [(1, OF_ORIGIN)], "it makes room");
     assert_eq!(rest.open.len(), 1);
     assert!(shelf.poll(origin, fresh, &0).is_none());
+}
+
+#[test]
+fn under_load_what_waits_for_a_fresh_connection_is_served_in_its_turn() {
+    let mut shelf = Test::new(Limits { per_origin: Some(1), ..Limits::default() });
+    let origin = shelf.add_origin();
+    idle(&mut shelf, origin, [1]);
+    let (slot, connection) = shelf.take(origin).unwrap();
+    let (fresh, _) = ask(&mut shelf, origin, Wanted::Fresh);
+    let (any, _) = ask(&mut shelf, origin, Wanted::Any);
+    let mut rest = Effects::default();
+    shelf.put_back(slot, connection, &mut rest);
+    assert_eq!(rest.close, [(1, OF_ORIGIN)], "the one that would take it came later");
+    let mut more = Effects::default();
+    shelf.opened(rest.open[0].0, 2, &mut more);
+    assert!(matches!(shelf.poll(origin, fresh, &0), Some(Grant::Connection(_, 2))));
+    assert_eq!(shelf.ahead(origin, any), Some(0));
+}
+
+#[test]
+fn what_came_back_between_the_look_and_the_queue_is_taken_from_the_queue() {
+    let mut shelf = Test::new(Limits { per_origin: Some(1), ..Limits::default() });
+    let origin = shelf.add_origin();
+    idle(&mut shelf, origin, [1]);
+    let lent = shelf.take(origin).unwrap();
+    assert!(shelf.take(origin).is_none(), "the look");
+    shelf.put_back(lent.0, lent.1, &mut Effects::default());
+    let (ticket, effects) = ask(&mut shelf, origin, Wanted::Any);
+    assert!(effects.open.is_empty() && effects.close.is_empty());
+    assert!(matches!(shelf.poll(origin, ticket, &0), Some(Grant::Connection(_, 1))));
+}
+
+#[test]
+fn what_comes_back_to_a_closed_shelf_is_closed_for_the_reason_that_closed_it() {
+    let mut shelf = Test::new(Limits::default());
+    let origin = shelf.add_origin();
+    idle(&mut shelf, origin, [1]);
+    let lent = shelf.take(origin).unwrap();
+    let (_, opening) = ask(&mut shelf, origin, Wanted::Any);
+    let mut rest = Effects::default();
+    shelf.close(CloseReason::HandlesDropped, &mut rest);
+    shelf.close(CloseReason::IdleLimit, &mut rest);
+    shelf.put_back(lent.0, lent.1, &mut rest);
+    shelf.opened(opening.open[0].0, 2, &mut rest);
+    assert_eq!(rest.close, [(1, CloseReason::HandlesDropped), (2, CloseReason::HandlesDropped)]);
 }
 
 #[test]

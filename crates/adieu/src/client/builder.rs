@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use adieu_proto::h1::Config;
 use adieu_proto::shelf::{Limits, Order};
@@ -13,11 +13,14 @@ use super::timeouts::Timeouts;
 use super::{Client, Shared, invalid};
 use crate::conn::OnInterim;
 use crate::conn::http1;
-use crate::connect::{Connect, Connector, ConnectorBuilder, Overrides, Place, Proxies, Resolve, TcpOptions};
+use crate::connect::{
+    Connect, Connector, ConnectorBuilder, Family, Overrides, Place, Proxies, Resolve, TcpOptions,
+};
 use crate::drive::Departures;
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Observer, Observers};
 use crate::pool::{Partition, Pool, Settings, WhenDropped};
+use crate::rt::WallClock;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{TlsBuilder, TlsConnector};
 
@@ -33,6 +36,8 @@ pub struct ClientBuilder {
     overrides: Overrides,
     #[cfg(feature = "tls")]
     tls: TlsBuilder,
+    #[cfg(feature = "tls")]
+    tls_ready: Option<TlsConnector>,
     http1: http1::Builder,
     limits: Limits,
     timeouts: Timeouts,
@@ -45,6 +50,7 @@ pub struct ClientBuilder {
     headers: HeaderMap,
     observers: Vec<Arc<dyn Observer>>,
     on_interim: Option<OnInterim>,
+    wall: WallClock,
     wrong: Option<Error>,
 }
 
@@ -59,6 +65,8 @@ impl ClientBuilder {
             overrides: Overrides::new(),
             #[cfg(feature = "tls")]
             tls: TlsConnector::builder(),
+            #[cfg(feature = "tls")]
+            tls_ready: None,
             http1: http1::Builder::new(),
             limits: Limits::default(),
             timeouts: Timeouts::new(),
@@ -71,6 +79,7 @@ impl ClientBuilder {
             headers: HeaderMap::new(),
             observers: Vec::new(),
             on_interim: None,
+            wall: WallClock::default(),
             wrong: None,
         }
     }
@@ -207,6 +216,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Connects to addresses of this family alone; a host that has none was not found. Default: all.
+    pub fn family(mut self, family: Family) -> Self {
+        self.connector = self.connector.family(family);
+        self
+    }
+
     /// The options of TCP sockets.
     pub fn tcp(mut self, options: TcpOptions) -> Self {
         self.connector = self.connector.tcp(options);
@@ -249,6 +264,14 @@ impl ClientBuilder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, set: impl FnOnce(TlsBuilder) -> TlsBuilder) -> Self {
         self.tls = set(self.tls);
+        self
+    }
+
+    /// Sets up TLS with a connector that is ready, its time limit included. What [`tls`](Self::tls) was told does not count
+    /// then.
+    #[cfg(feature = "tls")]
+    pub fn tls_connector(mut self, connector: TlsConnector) -> Self {
+        self.tls_ready = Some(connector);
         self
     }
 
@@ -304,6 +327,13 @@ impl ClientBuilder {
         self
     }
 
+    /// The clock by which it is noticed that the machine slept, for tests. Default: the system's.
+    #[doc(hidden)]
+    pub fn wall_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.wall = WallClock::told(clock);
+        self
+    }
+
     /// The client. Nothing is connected, resolved or loaded yet.
     ///
     /// # Errors
@@ -334,6 +364,7 @@ impl ClientBuilder {
             connector,
             departures: self.max_departing.map_or_else(Departures::common, Departures::new),
             observers: Observers::new(self.observers),
+            wall: self.wall,
         });
         let shared = Shared {
             _when_dropped: WhenDropped(pool.clone()),
@@ -369,7 +400,10 @@ impl ClientBuilder {
             .connect_timeout(timeouts.connect)
             .proxy_timeout(timeouts.proxy);
         #[cfg(feature = "tls")]
-        let builder = builder.tls(self.tls.clone().handshake_timeout(timeouts.tls).build()?);
+        let builder = builder.tls(match self.tls_ready.take() {
+            Some(ready) => ready,
+            None => self.tls.clone().handshake_timeout(timeouts.tls).build()?,
+        });
         #[cfg(unix)]
         if let Some(path) = self.unix_socket.take() {
             return Ok(builder.unix_socket(path).build());

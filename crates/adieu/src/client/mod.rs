@@ -28,8 +28,8 @@ use http::header::Entry;
 use http::{HeaderMap, Method, Request, Response, Uri, request as head};
 use http_body::Body as HttpBody;
 
+use crate::conn::OnInterim;
 use crate::conn::body::Body;
-use crate::conn::{OnInterim, Outgoing};
 use crate::connect::Target;
 use crate::error::{BoxError, Error};
 use crate::observe::Events;
@@ -110,13 +110,14 @@ impl Client {
     ///
     /// Any body will do; one that can be polled only once is lost when a request must be sent again, so that such a request
     /// is not: see [`Body::factory`].
+    #[inline]
     pub fn request<B>(&self, request: Request<B>) -> ResponseFuture
     where
         B: HttpBody + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        ResponseFuture::new(self.shared.clone(), Outgoing::new(request, None))
+        ResponseFuture::new(&self.shared, request)
     }
 
     /// Starts a request. What is wrong with the URI is told by the response future.

@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use adieu_proto::lifecycle::Timeouts as ExchangeTimeouts;
 use adieu_proto::shelf::{Ticket, Wanted};
 use http::header::{CONNECTION, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Request, Response};
+use http_body::Body as HttpBody;
 
 use super::Shared;
 use super::options::{Afterwards, Fresh, RequestOptions};
 use crate::conn::body::Body;
 use crate::conn::info::ResponseInfo;
-use crate::conn::{Outgoing, http1};
+use crate::conn::{Outgoing, Sending, SendingStage, length_of, upload_of};
 use crate::drive::Wire;
-use crate::error::{Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::pool::{Pool, Route, Waited, Waiting};
 use crate::rt::{self, RuntimeId};
 
@@ -30,7 +31,9 @@ use crate::rt::{self, RuntimeId};
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture {
     client: Arc<Shared>,
-    outgoing: Option<Outgoing>,
+    sending: Option<Sending>,
+    /// The connection that it was lent.
+    wire: Option<Arc<Wire>>,
     options: Option<Box<RequestOptions>>,
     stage: Stage,
     /// When it was polled first.
@@ -39,42 +42,100 @@ pub struct ResponseFuture {
     lent: Option<Instant>,
     /// Its place in the queue, once it had one.
     ticket: Option<Ticket>,
+    /// Where its connection came from.
+    source: Source,
+    /// Connections of the shelf that were gone when they were looked at.
+    stale: u8,
     /// Fresh connections that were gone before they could be used.
     still_born: u8,
 }
 
-#[expect(clippy::large_enum_variant, reason = "the large one is what mostly happens")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// It was idle.
+    Shelf,
+    /// It was waited for.
+    Queue,
+}
+
 enum Stage {
     New,
     Waiting(Box<Waiting>),
-    Sending(http1::ResponseFuture),
+    /// On the connection that it was lent.
+    Sending,
     /// It can only fail.
-    Refused(Option<Error>),
+    Refused(Error),
     Over,
 }
 
+/// After so many connections of the shelf that were gone a fresh one is taken: the others may be gone as well.
+const STALE: u8 = 2;
 /// So many fresh connections may be gone before they could be used; then the peer is at fault, not the moment.
 const STILL_BORN: u8 = 2;
 
 impl ResponseFuture {
-    pub(super) fn new(client: Arc<Shared>, mut outgoing: Outgoing) -> Self {
-        let options = outgoing.head.extensions.remove::<RequestOptions>().map(Box::new);
-        client.complete(&mut outgoing.head);
-        if options.as_ref().is_some_and(|options| options.afterwards == Afterwards::Close) {
+    /// Made in one piece: what is large is moved as little as can be.
+    #[inline]
+    pub(super) fn new<B>(client: &Arc<Shared>, request: Request<B>) -> Self
+    where
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let (length, upload) = (length_of(&body), upload_of(body));
+        let outgoing = Outgoing { head, length, upload, timeouts: None, lease: None };
+        let mut response = Self {
+            client: client.clone(),
+            sending: Some(Sending { outgoing: Some(outgoing), stage: SendingStage::New }),
+            wire: None,
+            options: None,
+            stage: Stage::New,
+            begun: None,
+            lent: None,
+            ticket: None,
+            source: Source::Shelf,
+            stale: 0,
+            still_born: 0,
+        };
+        if !response.client.headers.is_empty() || response.has_extensions() {
+            response.prepare();
+        }
+        response
+    }
+
+    fn has_extensions(&self) -> bool {
+        let outgoing = self.sending.as_ref().and_then(|sending| sending.outgoing.as_ref());
+        outgoing.is_some_and(|outgoing| !outgoing.head.extensions.is_empty())
+    }
+
+    /// Does what client and options say of the head.
+    fn prepare(&mut self) {
+        let Some(outgoing) = self.sending.as_mut().and_then(|sending| sending.outgoing.as_mut()) else {
+            return;
+        };
+        self.options = outgoing.head.extensions.remove::<RequestOptions>().map(Box::new);
+        self.client.complete(&mut outgoing.head);
+        if self.options.as_ref().is_some_and(|options| options.afterwards == Afterwards::Close) {
             outgoing.head.headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
-        let mut response = Self::with(client, Some(outgoing), Stage::New);
-        response.options = options;
-        response
     }
 
     /// A request that can only fail.
     pub(super) fn refused(client: Arc<Shared>, error: Error) -> Self {
-        Self::with(client, None, Stage::Refused(Some(error)))
-    }
-
-    fn with(client: Arc<Shared>, outgoing: Option<Outgoing>, stage: Stage) -> Self {
-        Self { client, outgoing, options: None, stage, begun: None, lent: None, ticket: None, still_born: 0 }
+        Self {
+            client,
+            sending: None,
+            wire: None,
+            options: None,
+            stage: Stage::Refused(error),
+            begun: None,
+            lent: None,
+            ticket: None,
+            source: Source::Shelf,
+            stale: 0,
+            still_born: 0,
+        }
     }
 
     fn pool(&self) -> &Arc<Pool> {
@@ -91,6 +152,7 @@ impl ResponseFuture {
     fn wanted(&self) -> Wanted {
         match &self.options {
             Some(options) if options.fresh == Fresh::Only => Wanted::Fresh,
+            _ if self.stale >= STALE => Wanted::Fresh,
             _ => Wanted::Any,
         }
     }
@@ -105,7 +167,9 @@ impl ResponseFuture {
 
     /// Finds a connection, or queues for one.
     fn start(&mut self, now: Instant) -> Result<(), Error> {
-        let Some(outgoing) = &self.outgoing else { return Err(Error::new(ErrorKind::NotReady)) };
+        let Some(outgoing) = self.sending.as_ref().and_then(|sending| sending.outgoing.as_ref()) else {
+            return Err(Error::new(ErrorKind::NotReady));
+        };
         let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let route = Route { uri: &outgoing.head.uri, partition: self.partition(), runtime };
         let wanted = self.wanted();
@@ -115,7 +179,7 @@ impl ResponseFuture {
         };
         let begun = *self.begun.get_or_insert(now);
         match taken {
-            Some(wire) => self.send(wire, now),
+            Some(wire) => self.send_on(wire, Source::Shelf, now),
             None => {
                 let deadline = self.limit().and_then(|limit| begun.checked_add(limit));
                 let pool = self.pool().clone();
@@ -127,21 +191,23 @@ impl ResponseFuture {
     }
 
     /// Sends the request on this connection.
-    fn send(&mut self, wire: Arc<Wire>, now: Instant) {
-        let Some(mut outgoing) = self.outgoing.take() else { return };
-        outgoing.timeouts = self.timeouts(now);
-        self.lent = Some(now);
-        if let Some(authorization) = wire.kept().and_then(|kept| kept.authorization.as_ref())
-            && !outgoing.head.headers.contains_key(PROXY_AUTHORIZATION)
-        {
-            outgoing.head.headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+    fn send_on(&mut self, wire: Arc<Wire>, source: Source, now: Instant) {
+        let timeouts = self.timeouts(now);
+        (self.source, self.lent) = (source, Some(now));
+        self.stage = Stage::Sending;
+        if let Some(outgoing) = self.sending.as_mut().and_then(|sending| sending.outgoing.as_mut()) {
+            outgoing.timeouts = timeouts;
+            if let Some(authorization) = wire.kept().and_then(|kept| kept.authorization.as_ref())
+                && !outgoing.head.headers.contains_key(PROXY_AUTHORIZATION)
+            {
+                outgoing.head.headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
         }
-        let on_interim = self.client.on_interim.clone();
-        self.stage = Stage::Sending(http1::ResponseFuture::new(wire, on_interim, outgoing));
+        self.wire = Some(wire);
     }
 
     /// How long each phase may take, where that is not what the connection says: what is left of the whole is handed on.
-    fn timeouts(&self, now: Instant) -> Option<ExchangeTimeouts> {
+    fn timeouts(&self, now: Instant) -> Option<Box<ExchangeTimeouts>> {
         let own = self.options.as_ref().and_then(|options| options.timeouts);
         let limit = self.limit();
         if own.is_none() && limit.is_none() {
@@ -150,32 +216,39 @@ impl ResponseFuture {
         let mut phases = own.unwrap_or(self.client.timeouts).phases;
         let spent = now.saturating_duration_since(self.begun.unwrap_or(now));
         phases.exchange = limit.map(|limit| limit.saturating_sub(spent));
-        Some(phases)
+        Some(Box::new(phases))
     }
 
     /// The connection was gone before anything was written: whether to try another.
-    fn again(&mut self, wire: &Arc<Wire>, unsent: Outgoing, error: &Error) -> bool {
+    fn again(&mut self, error: &Error) -> bool {
+        let (Some(sending), Some(wire)) = (&mut self.sending, self.wire.take()) else { return false };
+        if !sending.may_start_anew() {
+            return false;
+        }
+        // Where it is not gone after all, others can use it.
+        self.client.pool.put_back(&wire);
         if error.kind() != ErrorKind::Closed {
             return false;
         }
-        let fresh = wire.lock().engine.exchange() == 0;
-        self.still_born += u8::from(fresh);
-        self.outgoing = Some(unsent);
+        // One that nobody has used may have been idle for long all the same.
+        if self.source == Source::Queue && wire.lock().engine.exchange() == 0 {
+            self.still_born += 1;
+        } else {
+            self.stale = self.stale.saturating_add(1);
+        }
         self.still_born <= STILL_BORN
     }
 
     fn info(&self) -> Option<ResponseInfo> {
-        let Stage::Sending(sent) = &self.stage else { return None };
-        let (answered, exchange) = sent.answered()?;
-        let (begun, lent) = (self.begun?, self.lent?);
-        let wire = sent.wire();
+        let (wire, (exchange, answered)) = (self.wire.as_ref()?, self.sending.as_ref()?.answered()?);
         Some(ResponseInfo {
             connection: wire.id(),
             exchange,
             replays: 0,
-            waited: lent.saturating_duration_since(begun),
-            head: answered.saturating_duration_since(begun),
-            opening: wire.kept().filter(|_| exchange == 1).map(|kept| kept.opening),
+            opening: wire.kept().filter(|_| exchange == 1).map(|kept| Box::new(kept.opening)),
+            begun: self.begun?,
+            lent: self.lent?,
+            answered,
         })
     }
 }
@@ -185,16 +258,17 @@ impl Future for ResponseFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let now = rt::now();
         loop {
             let error = match &mut this.stage {
-                Stage::New => match this.start(rt::now()) {
+                Stage::New => match this.start(now) {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
                 Stage::Waiting(waiting) => match ready!(waiting.poll(cx)) {
                     Ok(Waited { wire, ticket }) => {
                         this.ticket = Some(ticket);
-                        this.send(wire, rt::now());
+                        this.send_on(wire, Source::Queue, now);
                         continue;
                     }
                     // Its origin was forgotten, as unused, before it could queue there.
@@ -204,28 +278,34 @@ impl Future for ResponseFuture {
                     }
                     Err(error) => error,
                 },
-                Stage::Sending(sent) => match ready!(Pin::new(&mut *sent).poll(cx)) {
-                    Ok(mut response) => {
-                        if let Some(info) = this.info() {
-                            response.body_mut().set_info(info);
+                Stage::Sending => {
+                    let (Some(sending), Some(wire)) = (&mut this.sending, &this.wire) else {
+                        return Poll::Pending;
+                    };
+                    let mut polled = sending.poll(wire, this.client.on_interim.as_ref(), now, cx);
+                    match &mut polled {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(response)) => {
+                            if let Some(info) = this.info() {
+                                response.body_mut().set_info(info);
+                            }
+                            this.stage = Stage::Over;
                         }
-                        this.stage = Stage::Over;
-                        return Poll::Ready(Ok(response));
-                    }
-                    Err(error) => {
-                        let (unsent, wire) = (sent.take_unsent(), sent.wire().clone());
-                        this.stage = Stage::Over;
-                        if let Some(unsent) = unsent {
-                            this.pool().put_back(&wire);
-                            if this.again(&wire, unsent, &error) {
+                        Poll::Ready(Err(error)) => {
+                            if this.again(error) {
                                 this.stage = Stage::New;
                                 continue;
                             }
+                            this.stage = Stage::Over;
                         }
-                        error
                     }
+                    // Moved no more than that: it is large.
+                    return polled;
+                }
+                Stage::Refused(_) => match std::mem::replace(&mut this.stage, Stage::Over) {
+                    Stage::Refused(error) => error,
+                    _ => continue,
                 },
-                Stage::Refused(error) => error.take().unwrap_or_else(|| Error::new(ErrorKind::NotReady)),
                 Stage::Over => return Poll::Pending,
             };
             this.stage = Stage::Over;
@@ -236,11 +316,13 @@ impl Future for ResponseFuture {
 
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
-        if let Stage::Sending(sent) = &self.stage
-            && sent.is_new()
-        {
-            let wire = sent.wire().clone();
-            self.pool().put_back(&wire);
+        let (Stage::Sending, Some(sending), Some(wire)) = (&self.stage, &self.sending, &self.wire) else {
+            return;
+        };
+        if sending.is_new() {
+            self.client.pool.put_back(wire);
+        } else {
+            sending.abandon(wire);
         }
     }
 }
@@ -250,7 +332,7 @@ impl fmt::Debug for ResponseFuture {
         let stage = match &self.stage {
             Stage::New => "new",
             Stage::Waiting(_) => "waiting",
-            Stage::Sending(_) => "sending",
+            Stage::Sending => "sending",
             Stage::Refused(_) => "refused",
             Stage::Over => "over",
         };

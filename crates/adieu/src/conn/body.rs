@@ -35,7 +35,7 @@ use crate::error::{BoxError, Error};
 pub struct Body {
     kind: Kind,
     /// How it came, if it is a client's response.
-    info: Option<Box<ResponseInfo>>,
+    info: Option<ResponseInfo>,
 }
 
 #[derive(Default)]
@@ -43,10 +43,10 @@ enum Kind {
     #[default]
     Empty,
     Bytes(Bytes),
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
     /// Several pieces, then perhaps trailers.
     Pieces(Early, Option<Box<HeaderMap>>),
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     /// None, but a connection that another protocol has.
     Upgraded(Box<Upgraded>),
     Other(Other),
@@ -151,7 +151,7 @@ impl Body {
         let first = pieces.pop();
         Self::of(match (first, pieces.is_empty(), trailers) {
             (None, _, None) => Kind::Empty,
-            (None, _, Some(trailers)) => Kind::Trailers(trailers),
+            (None, _, Some(trailers)) => Kind::Trailers(Box::new(trailers)),
             (Some(only), true, None) => Kind::Bytes(only),
             (Some(first), _, trailers) => {
                 pieces.put_back(first);
@@ -176,11 +176,11 @@ impl Body {
     /// How the response came whose body this is; `None`: it is no response of a [`Client`](crate::Client).
     #[must_use]
     pub fn info(&self) -> Option<&ResponseInfo> {
-        self.info.as_deref()
+        self.info.as_ref()
     }
 
     pub(crate) fn set_info(&mut self, info: ResponseInfo) {
-        self.info = Some(Box::new(info));
+        self.info = Some(info);
     }
 
     pub(super) fn upgraded(upgraded: Upgraded) -> Self {
@@ -188,7 +188,7 @@ impl Body {
     }
 
     pub(super) fn incoming(incoming: Incoming) -> Self {
-        Self::of(Kind::Incoming(incoming))
+        Self::of(Kind::Incoming(Box::new(incoming)))
     }
 }
 
@@ -213,12 +213,12 @@ impl http_body::Body for Body {
             held => std::mem::take(held),
         };
         Poll::Ready(match frame {
-            Kind::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
+            Kind::Trailers(trailers) => Some(Ok(Frame::trailers(*trailers))),
             Kind::Pieces(mut pieces, trailers) => {
                 let piece = pieces.pop().unwrap_or_default();
                 self.kind = match (pieces.is_empty(), trailers) {
                     (true, None) => Kind::Empty,
-                    (true, Some(trailers)) => Kind::Trailers(*trailers),
+                    (true, Some(trailers)) => Kind::Trailers(trailers),
                     (false, trailers) => Kind::Pieces(pieces, trailers),
                 };
                 Some(Ok(Frame::data(piece)))

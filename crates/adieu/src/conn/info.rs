@@ -1,14 +1,13 @@
 //! How a response came: over which connection, after how long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adieu_proto::lifecycle::ConnectionId;
 
 use crate::observe::OpeningTimes;
 
 /// How a response came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResponseInfo {
     /// The connection over which it came.
@@ -17,15 +16,26 @@ pub struct ResponseInfo {
     pub exchange: u64,
     /// How often the request was sent again.
     pub replays: u32,
-    /// How long the request waited for a connection: for an idle one next to nothing.
-    pub waited: Duration,
-    /// From the first poll of the response future to the response head.
-    pub head: Duration,
-    /// How long each step of opening the connection took, if it was opened for its first exchange, this one.
-    pub opening: Option<OpeningTimes>,
+    /// How long each step of opening the connection took, if this was its first exchange.
+    pub opening: Option<Box<OpeningTimes>>,
+    pub(crate) begun: Instant,
+    pub(crate) lent: Instant,
+    pub(crate) answered: Instant,
 }
 
 impl ResponseInfo {
+    /// How long the request waited for a connection: for an idle one next to nothing.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.lent.saturating_duration_since(self.begun)
+    }
+
+    /// From the first poll of the response future to the response head.
+    #[must_use]
+    pub fn head(&self) -> Duration {
+        self.answered.saturating_duration_since(self.begun)
+    }
+
     /// Whether the connection had done exchanges before.
     #[must_use]
     pub fn is_reused(&self) -> bool {

@@ -15,16 +15,18 @@ use crate::error::BoxError;
 pub(crate) struct Outgoing {
     pub(crate) head: request::Parts,
     /// What the body says of its length; `None`: not known.
-    pub(super) length: Option<u64>,
+    pub(crate) length: Option<u64>,
     /// `None`: there is no body.
-    pub(super) upload: Option<Upload>,
+    pub(crate) upload: Option<Upload>,
     /// How long each phase may take; `None`: what the connection says.
-    pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) timeouts: Option<Box<Timeouts>>,
     /// What is not begun yet keeps its connection, as it would if its sender were still there. `None`: a pool does.
-    _lease: Option<Arc<Lease>>,
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 impl Outgoing {
+    #[inline]
     pub(crate) fn new<B>(request: http::Request<B>, lease: Option<Arc<Lease>>) -> Self
     where
         B: Body + Send + 'static,
@@ -32,17 +34,17 @@ impl Outgoing {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        Self { length: length_of(&body), head, upload: upload_of(body), timeouts: None, _lease: lease }
+        Self { length: length_of(&body), head, upload: upload_of(body), timeouts: None, lease }
     }
 }
 
 /// What a body says of its length; `None`: not known.
-pub(super) fn length_of(body: &impl Body) -> Option<u64> {
+pub(crate) fn length_of(body: &impl Body) -> Option<u64> {
     if body.is_end_stream() { Some(0) } else { body.size_hint().exact() }
 }
 
 /// A body as the engine takes it; `None`: there is none.
-pub(super) fn upload_of<B>(body: B) -> Option<Upload>
+pub(crate) fn upload_of<B>(body: B) -> Option<Upload>
 where
     B: Body + Send + 'static,
     B::Data: Send,

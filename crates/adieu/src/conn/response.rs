@@ -30,47 +30,33 @@ pub(crate) type OnInterim = Arc<dyn Fn(&Response<()>) + Send + Sync>;
 pub struct ResponseFuture {
     wire: Arc<Wire>,
     on_interim: Option<OnInterim>,
-    /// The request, as long as it is needed; whatever of the caller's is in it is dropped under no lock.
-    outgoing: Option<Outgoing>,
-    stage: Stage,
-    /// When its head came, and which exchange it was.
-    answered: Option<(Instant, u64)>,
+    sending: Sending,
 }
 
-enum Stage {
+/// A request on its way, on whichever connection.
+pub(crate) struct Sending {
+    /// The request, as long as it is needed; whatever of the caller's is in it is dropped under no lock.
+    pub(crate) outgoing: Option<Outgoing>,
+    pub(crate) stage: Stage,
+}
+
+/// How far a request is on its connection.
+pub(crate) enum Stage {
     /// Nothing was written.
     New,
     /// The exchange with this number is in flight.
     Sent(u64, Option<Upload>),
-    /// It was told how it ended.
-    Over,
+    /// The response head of the exchange with this number came then.
+    Answered(u64, Instant),
+    /// It could not be begun on its connection.
+    NotBegun,
+    /// It failed.
+    Failed,
 }
 
 impl ResponseFuture {
     pub(crate) fn new(wire: Arc<Wire>, on_interim: Option<OnInterim>, outgoing: Outgoing) -> Self {
-        Self { wire, on_interim, outgoing: Some(outgoing), stage: Stage::New, answered: None }
-    }
-
-    /// What could not be begun on this connection: nothing of it was written.
-    pub(crate) fn take_unsent(&mut self) -> Option<Outgoing> {
-        match self.stage {
-            Stage::Over => self.outgoing.take(),
-            _ => None,
-        }
-    }
-
-    /// Whether nothing was begun yet.
-    pub(crate) fn is_new(&self) -> bool {
-        matches!(self.stage, Stage::New)
-    }
-
-    /// When the response head came, and the number of the exchange.
-    pub(crate) fn answered(&self) -> Option<(Instant, u64)> {
-        self.answered
-    }
-
-    pub(crate) fn wire(&self) -> &Arc<Wire> {
-        &self.wire
+        Self { wire, on_interim, sending: Sending::new(outgoing) }
     }
 
     /// The future of an exchange that was begun.
@@ -80,7 +66,53 @@ impl ResponseFuture {
         exchange: u64,
         upload: Option<Upload>,
     ) -> Self {
-        Self { wire, on_interim, outgoing: None, stage: Stage::Sent(exchange, upload), answered: None }
+        let sending = Sending { outgoing: None, stage: Stage::Sent(exchange, upload) };
+        Self { wire, on_interim, sending }
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { wire, on_interim, sending } = &mut *self;
+        sending.poll(wire, on_interim.as_ref(), rt::now(), cx)
+    }
+}
+
+impl Sending {
+    #[inline]
+    pub(crate) fn new(outgoing: Outgoing) -> Self {
+        Self { outgoing: Some(outgoing), stage: Stage::New }
+    }
+
+    /// Whether nothing was begun yet, and nothing failed.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.stage, Stage::New)
+    }
+
+    /// Whether it could not be begun on its connection: then nothing was written, and it can be begun on another.
+    pub(crate) fn may_start_anew(&mut self) -> bool {
+        let unsent = matches!(self.stage, Stage::NotBegun);
+        if unsent {
+            self.stage = Stage::New;
+        }
+        unsent
+    }
+
+    /// The number of the exchange, and when its response head came.
+    pub(crate) fn answered(&self) -> Option<(u64, Instant)> {
+        match self.stage {
+            Stage::Answered(exchange, at) => Some((exchange, at)),
+            _ => None,
+        }
+    }
+
+    /// Its caller is gone.
+    pub(crate) fn abandon(&self, wire: &Arc<Wire>) {
+        if let Stage::Sent(exchange, _) = self.stage {
+            wire.order_abandon(exchange);
+        }
     }
 }
 
@@ -127,22 +159,25 @@ pub(super) fn begin(
     begun
 }
 
-impl Future for ResponseFuture {
-    type Output = Result<Response<Body>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { wire, on_interim, outgoing, stage, answered: answered_at } = &mut *self;
-        let wire = &*wire;
+impl Sending {
+    /// Begins the exchange, or goes on with it: the response, once its head is there.
+    pub(crate) fn poll(
+        &mut self,
+        wire: &Arc<Wire>,
+        on_interim: Option<&OnInterim>,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<Body>, Error>> {
+        let Self { outgoing, stage } = self;
         let mut work = wire.lock();
-        let now = rt::now();
         work.obey(now);
         let mut looked = false;
         if let (Stage::New, Some(outgoing)) = (&*stage, &mut *outgoing) {
             let Outgoing { head, length, timeouts, .. } = &*outgoing;
-            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts.as_ref())) {
+            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts.as_deref())) {
                 Ok(exchange) => Stage::Sent(exchange, outgoing.upload.take()),
                 Err(error) => {
-                    *stage = Stage::Over;
+                    *stage = Stage::NotBegun;
                     return Poll::Ready(Err(error));
                 }
             };
@@ -166,7 +201,7 @@ impl Future for ResponseFuture {
                     Poll::Ready(frame) => {
                         if let Err(error) = give(&mut work.engine, now, frame) {
                             drop(work);
-                            *stage = Stage::Over;
+                            *stage = Stage::Failed;
                             return Poll::Ready(Err(error.on(wire.id())));
                         }
                         if !work.engine.wants_write() || work.driver == Driver::Attendant {
@@ -197,7 +232,7 @@ impl Future for ResponseFuture {
             let event = if work.engine.may_have_news() { work.engine.poll_event(now) } else { None };
             match event {
                 Some(Event::Interim(head)) => {
-                    if let Some(tell) = &*on_interim {
+                    if let Some(tell) = on_interim {
                         drop(work);
                         tell(&head);
                         work = wire.lock();
@@ -205,13 +240,12 @@ impl Future for ResponseFuture {
                 }
                 Some(Event::Response(head, size)) => {
                     let (exchange, upload) = (*exchange, upload.take());
-                    *stage = Stage::Over;
-                    *answered_at = Some((now, exchange));
+                    *stage = Stage::Answered(exchange, now);
                     return Poll::Ready(Ok(answered(wire, work, now, exchange, upload, head, size)));
                 }
                 Some(Event::Failed(failure)) => {
                     drop(work);
-                    *stage = Stage::Over;
+                    *stage = Stage::Failed;
                     return Poll::Ready(Err(Error::failed(failure, wire.id())));
                 }
                 Some(_) => {}
@@ -293,18 +327,17 @@ fn early_body(wire: &Arc<Wire>, work: &mut Locked<'_>, now: Instant, exchange: u
 
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
-        if let Stage::Sent(exchange, _) = self.stage {
-            self.wire.order_abandon(exchange);
-        }
+        self.sending.abandon(&self.wire);
     }
 }
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
+        let stage = match self.sending.stage {
             Stage::New => "new",
             Stage::Sent(..) => "sent",
-            Stage::Over => "over",
+            Stage::Answered(..) => "answered",
+            Stage::NotBegun | Stage::Failed => "failed",
         };
         f.debug_struct("ResponseFuture").field("connection", &self.wire.id()).field("stage", &stage).finish()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connector::{Connector, Limits, Settings, Way};
 use super::options::TcpOptions;
 use super::proxies::Proxies;
-use super::resolve::{Book, Overrides, Resolve, SystemResolver};
+use super::resolve::{Book, Family, Overrides, Resolve, SystemResolver};
 use super::tls::Tls;
 use super::user::Connect;
 #[cfg(feature = "tls")]
@@ -18,6 +18,7 @@ use crate::transport::tls::TlsConnector;
 pub struct ConnectorBuilder {
     resolver: Arc<dyn Resolve>,
     overrides: Overrides,
+    family: Family,
     resolve: Option<Duration>,
     tcp: TcpOptions,
     limits: Limits,
@@ -31,6 +32,7 @@ impl ConnectorBuilder {
         Self {
             resolver: Arc::new(SystemResolver),
             overrides: Overrides::new(),
+            family: Family::Any,
             resolve: Some(RESOLVE),
             tcp: TcpOptions::new(),
             limits: Limits { head_start: HEAD_START, connect: Some(CONNECT), proxy: Some(PROXY) },
@@ -49,6 +51,12 @@ impl ConnectorBuilder {
     /// Names whose addresses are known beforehand. Default: none.
     pub fn overrides(mut self, overrides: Overrides) -> Self {
         self.overrides = overrides;
+        self
+    }
+
+    /// Which addresses are connected to, of targets and of proxies. Default: those of both families.
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = family;
         self
     }
 
@@ -126,7 +134,12 @@ impl ConnectorBuilder {
     pub fn build(self) -> Connector {
         let tls = self.tls.or_default();
         Connector::with(Settings {
-            book: Book { resolver: self.resolver, overrides: self.overrides, limit: self.resolve },
+            book: Book {
+                resolver: self.resolver,
+                overrides: self.overrides,
+                family: self.family,
+                limit: self.resolve,
+            },
             tcp: self.tcp,
             limits: self.limits,
             way: self.way,

@@ -112,7 +112,7 @@ impl<'r, D: Dial> Race<'r, D> {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, head_start: Pin<&mut Sleep>) -> Poll<Turn<D::Socket>> {
-        let mut failed = Vec::new();
+        let mut failures = 0_usize;
         for attempt in &mut self.attempts {
             let State::Running(connecting) = &mut attempt.state else { continue };
             let address = attempt.address;
@@ -131,12 +131,12 @@ impl<'r, D: Dial> Race<'r, D> {
                         error: words.as_str().into(),
                     });
                     attempt.state = State::Failed(words.into());
-                    failed.push(address);
+                    failures += 1;
                 }
             }
         }
         // RFC 8305 section 5: the delay is cut short where an attempt has failed before its end.
-        if !failed.is_empty() {
+        if failures > 0 {
             return Poll::Ready(Turn::Next);
         }
         match self.attempts.iter().any(Attempt::is_waiting) {
@@ -202,3 +202,6 @@ pub(super) fn words(error: &io::Error) -> String {
 
 /// RFC 8305 section 5: the delay "MUST NOT be less than 10 milliseconds".
 const SHORTEST_HEAD_START: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;

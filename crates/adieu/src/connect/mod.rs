@@ -34,6 +34,8 @@ mod builder;
 mod connector;
 mod dial;
 mod exact;
+#[cfg(feature = "hickory")]
+mod hickory;
 mod interleave;
 mod no_proxy;
 mod opening;
@@ -54,11 +56,16 @@ mod user;
 pub use builder::ConnectorBuilder;
 pub use connector::Connector;
 pub(crate) use connector::Opened;
+#[cfg(feature = "hickory")]
+pub use hickory::HickoryResolver;
 pub use options::TcpOptions;
 pub use proxies::Proxies;
 pub use proxy::Proxy;
-pub use resolve::{Overrides, Place, Resolve, Resolving, SystemResolver};
+pub use resolve::{Family, Overrides, Place, Resolve, Resolving, SystemResolver};
 pub use target::{Scheme, Target};
 #[cfg(feature = "tls")]
 pub use tls::OverTls;
 pub use user::{Connect, Connecting, ServiceConnector};
+
+#[cfg(test)]
+mod tests;

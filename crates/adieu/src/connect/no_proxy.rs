@@ -73,6 +73,7 @@ impl Whom {
     fn fits(&self, host: &str) -> bool {
         match self {
             Self::Everyone => true,
+            Self::Domain(_) if host.parse::<IpAddr>().is_ok() => false,
             Self::Domain(domain) => {
                 host.strip_suffix(&**domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
             }
@@ -85,7 +86,7 @@ impl Whom {
 
 /// Whether two addresses of one family have so many leading bits in common.
 fn share_leading_bits(one: IpAddr, other: IpAddr, bits: u8) -> bool {
-    let different = match (one.to_canonical(), other.to_canonical()) {
+    let different = match (one, other) {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         _ => return false,

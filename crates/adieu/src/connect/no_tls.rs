@@ -1,5 +1,7 @@
 //! In the place of `tls` where adieu was built without it.
 
+use std::convert::Infallible;
+
 use crate::error::{Error, ErrorKind};
 use crate::transport::Transport;
 
@@ -16,12 +18,12 @@ impl Tls {
         self
     }
 
-    pub(super) fn ready(&self) -> Result<(), Error> {
+    pub(super) fn ready(&self) -> Result<Infallible, Error> {
         Err(Error::new(ErrorKind::TlsSetup).with("adieu was built without TLS: enable its feature `tls`"))
     }
 
     #[expect(clippy::unused_async, reason = "as the other")]
     pub(super) async fn over(&self, _: &str, _: Box<dyn Transport>) -> Result<Box<dyn Transport>, Error> {
-        self.ready().map(|()| unreachable!("it never is"))
+        match self.ready()? {}
     }
 }

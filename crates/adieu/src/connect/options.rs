@@ -237,3 +237,66 @@ fn again(keepalive: TcpKeepalive, _: Duration) -> TcpKeepalive {
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// The kernel counts whole seconds, and takes none for a mistake.
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Looks at a socket that was connected with these options.
+    async fn connected(options: TcpOptions, look: impl FnOnce(SockRef<'_>)) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = options.connect(listener.local_addr().unwrap()).await.unwrap();
+        look(SockRef::from(&socket));
+    }
+
+    #[tokio::test]
+    async fn by_default_nothing_is_held_back_and_the_peer_is_asked_after_15_seconds() {
+        connected(TcpOptions::new(), |socket| {
+            assert!(socket.tcp_nodelay().unwrap());
+            assert!(socket.keepalive().unwrap());
+            #[cfg(target_os = "linux")]
+            {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE);
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn options_are_seen_on_the_socket() {
+        let local = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 5));
+        let options = TcpOptions::new()
+            .nodelay(false)
+            .keepalive(None)
+            .send_buffer(32 * 1024)
+            .receive_buffer(48 * 1024)
+            .reuse_address(true)
+            .local_address(local);
+        connected(options, |socket| {
+            assert!(!socket.tcp_nodelay().unwrap());
+            assert!(!socket.keepalive().unwrap());
+            assert!(socket.reuse_address().unwrap());
+            assert!(socket.send_buffer_size().unwrap() >= 32 * 1024);
+            assert!((48 * 1024..=96 * 1024).contains(&socket.recv_buffer_size().unwrap()));
+            assert_eq!(socket.local_addr().unwrap().as_socket().unwrap().ip(), local);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn less_than_a_second_of_keepalive_is_a_second() {
+        let options = TcpOptions::new().keepalive(Some(Duration::ZERO));
+        connected(options, |socket| assert!(socket.keepalive().unwrap())).await;
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn the_user_timeout_is_seen_on_the_socket() {
+        let limit = Some(Duration::from_millis(12_345));
+        let options = TcpOptions::new().user_timeout(limit);
+        connected(options, |socket| assert_eq!(socket.tcp_user_timeout().unwrap(), limit)).await;
+    }
+}

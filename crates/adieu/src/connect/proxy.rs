@@ -57,7 +57,8 @@ impl Proxy {
     ///
     /// [`ErrorKind::InvalidRequest`], with what is wrong as its source; the password is not in there.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         let speaks = match scheme.to_ascii_lowercase().as_str() {
             "http" => Speaks::Http,
             "https" => Speaks::Https,

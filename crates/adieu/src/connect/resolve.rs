@@ -31,7 +31,7 @@ pub type Resolving = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, BoxError>> 
 ///
 /// A question to the system cannot be taken back: after a drop its thread goes on until the system gives up.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to it")]
 pub struct SystemResolver;
 
 /// Names whose addresses are known beforehand: nobody is asked for them.
@@ -59,6 +59,19 @@ pub struct Place {
     port: Option<u16>,
 }
 
+/// Which addresses are connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// IPv4 and IPv6.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
 /// Whose name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -70,6 +83,7 @@ pub(super) enum Whose {
 pub(super) struct Book {
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) overrides: Overrides,
+    pub(super) family: Family,
     pub(super) limit: Option<Duration>,
 }
 
@@ -130,7 +144,7 @@ impl Book {
         teller: &Teller,
     ) -> Result<Vec<SocketAddr>, Error> {
         if let Ok(address) = host.parse() {
-            return Ok(vec![SocketAddr::new(address, port)]);
+            return self.usable(vec![SocketAddr::new(address, port)], host, whose);
         }
         let began = rt::now();
         teller.tell(began, || Happening::Resolving { host: host.into() });
@@ -138,14 +152,20 @@ impl Book {
             Some(known) => known,
             None => self.ask(host, port, whose).await?,
         };
-        if found.is_empty() {
-            return Err(Error::new(whose.unknown()).with(format!("{host} has no address")));
-        }
-        let addresses = interleaved(found);
+        let addresses = interleaved(self.usable(found, host, whose)?);
         let now = rt::now();
         let took = now.saturating_duration_since(began);
         teller.tell(now, || Happening::Resolved { addresses: addresses.as_slice().into(), took });
         Ok(addresses)
+    }
+
+    /// What of it may be connected to: something, or an error.
+    fn usable(&self, mut found: Vec<SocketAddr>, host: &str, whose: Whose) -> Result<Vec<SocketAddr>, Error> {
+        found.retain(|address| self.family.has(address));
+        match found.is_empty() {
+            true => Err(Error::new(whose.unknown()).with(format!("{host} has no {}address", self.family))),
+            false => Ok(found),
+        }
     }
 
     /// What need not be asked.
@@ -165,6 +185,16 @@ impl Book {
             Some(Err(source)) => Err(Error::new(whose.unknown()).with(Unresolved::new(host, source))),
             None => Err(Error::new(ErrorKind::Timeout(Phase::Resolve))
                 .with(format!("{host}: no answer within {:?}", self.limit.unwrap_or_default()))),
+        }
+    }
+}
+
+impl Family {
+    fn has(self, address: &SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
         }
     }
 }
@@ -230,6 +260,17 @@ impl From<SocketAddr> for Place {
     }
 }
 
+/// As a word before another.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "",
+            Self::V4 => "IPv4 ",
+            Self::V6 => "IPv6 ",
+        })
+    }
+}
+
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.host, self.source)
@@ -242,5 +283,5 @@ impl std::error::Error for Unresolved {
     }
 }
 
-/// In the order of RFC 6724 section 2.1.
+/// In the order of the policy table of RFC 6724 section 2.1.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];

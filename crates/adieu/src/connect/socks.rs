@@ -167,3 +167,45 @@ const LOGIN_VERSION: u8 = 1;
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::transport::recognise;
+
+    /// Numbers that look random and are the same each time (xorshift).
+    fn next(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    /// Whatever a proxy answers, and wherever it ends: an answer or an error, no panic and no hang.
+    #[tokio::test]
+    async fn any_answer_is_taken_or_told() {
+        let credentials = Credentials { user: b"user".to_vec(), password: b"secret".to_vec() };
+        let mut state = 0x5ca1_ab1e;
+        let mut taken = 0;
+        for _ in 0..5_000 {
+            let length = usize::try_from(next(&mut state) % 40).unwrap();
+            // Small numbers are what most fields hold.
+            let byte = |state: &mut u64| u8::try_from(next(state) % 7).unwrap();
+            let mut answer: Vec<u8> = (0..length).map(|_| byte(&mut state)).collect();
+            // Well begun, most of them, so that they come far.
+            let begin = [5, 2, 1, 0, 5, 0, 0];
+            let far = usize::try_from(next(&mut state) % 8).unwrap().min(answer.len());
+            answer[..far].copy_from_slice(&begin[..far]);
+            let (ours, mut theirs) = duplex(4096);
+            theirs.write_all(&answer).await.unwrap();
+            theirs.shutdown().await.unwrap();
+            let destination = Destination::Name("example.com", 80);
+            let result = ask(&mut *recognise(ours), destination, Some(&credentials)).await;
+            assert!(!result.as_ref().is_err_and(|told| told.contains("secret")), "{result:?}");
+            taken += usize::from(result.is_ok());
+        }
+        assert!(taken > 0, "none came through");
+    }
+}

@@ -187,10 +187,10 @@ mod tests {
 
     #[test]
     fn the_parts_are_bare() {
-        let target = target("https://[::1]/");
-        assert_eq!((target.scheme(), target.host(), target.port()), (Scheme::Https, "::1", 443));
-        assert_eq!(target.authority(), "[::1]:443");
-        assert_eq!(super::tests::target("https://example.com./").tls_name(), "example.com");
+        let address = target("https://[::1]/");
+        assert_eq!((address.scheme(), address.host(), address.port()), (Scheme::Https, "::1", 443));
+        assert_eq!(address.authority(), "[::1]:443");
+        assert_eq!(target("https://example.com./").tls_name(), "example.com");
     }
 
     #[test]

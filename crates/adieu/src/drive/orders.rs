@@ -37,6 +37,7 @@ pub(super) struct Orders {
     pub(super) attendant: Attendance,
     /// What is left once the connection is gone.
     pub(super) report: Option<CloseReport>,
+    pub(super) parted: Parted,
     /// Those who wait for the report.
     pub(super) closers: Vec<(u64, Waker)>,
     /// Those who wait for another state, and those who wait to begin an exchange.
@@ -44,6 +45,14 @@ pub(super) struct Orders {
     /// What happened and observers do not know yet, in order.
     pub(super) untold: VecDeque<(Instant, Happening)>,
     pub(super) telling: Telling,
+}
+
+/// Whether the keeper of a connection that is gone knows it, so that those who wait for the report may have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Parted {
+    #[default]
+    No,
+    Yes,
 }
 
 /// Whether somebody is telling the observers right now.

@@ -14,7 +14,7 @@ use adieu_proto::lifecycle::{
 
 use super::departures::{Departure, Departures, Leaver};
 use super::keeper::{Kept, Move, Standing};
-use super::orders::{Attendance, Orders, Shed, UpgradedDropped, Upload, enlist};
+use super::orders::{Attendance, Orders, Parted, Shed, UpgradedDropped, Upload, enlist};
 use super::telling::told;
 use super::work::{Driver, Place, Work};
 use crate::rt::{self, Rung, Runtime};
@@ -209,6 +209,11 @@ impl Wire {
         self.lock().engine.state()
     }
 
+    /// Whether it takes no new exchange any more, so that its keeper was told or is being told.
+    pub(crate) fn has_left(self: &Arc<Self>) -> bool {
+        self.lock().standing == Standing::Left
+    }
+
     /// Whether a close was ordered that no driver has carried out yet.
     pub(crate) fn is_close_ordered(&self) -> bool {
         self.pending.load(Ordering::Acquire) && {
@@ -284,7 +289,9 @@ impl Wire {
     /// [`leave_report`](Self::leave_report).
     pub(crate) fn poll_report(&self, cx: &Context<'_>, place: &mut Option<u64>) -> Poll<CloseReport> {
         let mut orders = self.orders();
-        if let Some(report) = &orders.report {
+        if orders.parted == Parted::Yes
+            && let Some(report) = &orders.report
+        {
             return Poll::Ready(report.clone());
         }
         let next = orders.closers.last().map_or(0, |(last, _)| last + 1);
@@ -329,10 +336,16 @@ impl Wire {
 
 impl Locked<'_> {
     /// Carries out what `Drop` and `close` left.
+    #[inline]
     pub(crate) fn obey(&mut self, now: Instant) {
-        if !self.after.wire.pending.load(Ordering::Acquire)
-            || !self.after.wire.pending.swap(false, Ordering::Acquire)
-        {
+        if self.after.wire.pending.load(Ordering::Acquire) {
+            self.carry_out_orders(now);
+        }
+    }
+
+    #[cold]
+    fn carry_out_orders(&mut self, now: Instant) {
+        if !self.after.wire.pending.swap(false, Ordering::Acquire) {
             return;
         }
         let mut orders = self.after.wire.orders();
@@ -383,20 +396,35 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let (work, wire) = (&mut *self.work, self.after.wire);
         let state = work.engine.state();
-        let changed = work.published != state;
-        work.published = state;
-        let closed = changed && state == State::Closed;
+        let changes = work.engine.life().changes();
+        let changed = std::mem::replace(&mut work.published, changes) != changes;
+        let watched = changed && wire.watched.load(Ordering::SeqCst);
+        let attend =
+            work.take_rung() == Rung::Yes || (work.driver == Driver::Caller && work.needs_attendant());
+        self.after.moved = work.standing.moves(state == State::Idle, state.is_open());
+        // What happens with every exchange ends here.
+        if watched
+            || attend
+            || state == State::Closed
+            || !work.engine.journal().is_empty()
+            || !work.shed.is_empty()
+        {
+            let attend = if attend { Attend::Yes } else { Attend::No };
+            self.gather(state, attend);
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Gathers what is to be told once the lock is let go of.
+    #[cold]
+    fn gather(&mut self, state: State, attend: Attend) {
+        let (work, wire) = (&mut *self.work, self.after.wire);
+        let closed = state == State::Closed && wire.orders().report.is_none();
         if closed {
             // Whatever led here, the transport goes before anybody is told.
             work.leave();
         }
-        let watched = changed && wire.watched.load(Ordering::SeqCst);
-        let attend =
-            work.take_rung() == Rung::Yes || (work.driver == Driver::Caller && work.needs_attendant());
-        // A place may be granted to a connection that has just closed.
-        let leaves = state == State::Closed && work.departure.is_some();
-        let moved = work.standing.moves(state == State::Idle, state.is_open());
-        self.after.moved = moved;
         if !work.engine.journal().is_empty() {
             // Under the lock still, so that they stay in order.
             let entries = work.engine.journal().take();
@@ -408,14 +436,13 @@ impl Drop for Locked<'_> {
                 work.engine.journal().keep_for(Readers::None);
             }
         }
-        if !closed && !watched && !attend && !leaves && work.shed.is_empty() {
-            return;
-        }
+        // A place may be granted to a connection that has just closed.
+        let departure = if state == State::Closed { work.departure.take() } else { None };
         let mut news = News {
             shed: std::mem::take(&mut work.shed),
             wake: [None, None],
-            departure: None,
-            attend: if attend && !closed { Attend::Yes } else { Attend::No },
+            departure,
+            attend: if closed { Attend::No } else { attend },
             closed: None,
         };
         if closed {
@@ -424,15 +451,10 @@ impl Drop for Locked<'_> {
             report.peer.clone_from(&wire.peer);
             report.tls.clone_from(&wire.tls);
             report.layers = work.layers();
-            if wire.kept.is_some() {
-                news.closed = Some(Box::new(report.clone()));
-            }
+            news.closed = Some(Box::new(report.clone()));
             // Under the lock still: who sees that it is closed finds the report.
             wire.orders().report = Some(report);
             news.wake = [work.take_reader(), work.take_writer()];
-        }
-        if state == State::Closed {
-            news.departure = work.departure.take();
         }
         self.after.news = Some(Box::new(news));
     }
@@ -441,22 +463,32 @@ impl Drop for Locked<'_> {
 impl Drop for After<'_> {
     /// Tells those who wait, under no lock.
     fn drop(&mut self) {
+        // First of all, so that a connection which gives its place to another ends before that begins.
+        if self.news.as_ref().is_some_and(|news| news.attend == Attend::Yes) {
+            self.wire.call_attendant();
+        }
         if let Some(kept) = &self.wire.kept {
+            // Before the keeper acts on it: so what follows is told later than what it follows from.
+            if self.untold == Untold::Something {
+                kept.tell_on(self.wire);
+            }
             match self.moved {
                 Move::None => {}
                 Move::Returned => kept.keeper.returned(self.wire),
                 Move::Left => kept.keeper.left(self.wire),
             }
-            if self.untold == Untold::Something {
-                kept.tell_on(self.wire);
-            }
         }
         let Some(news) = self.news.take() else { return };
+        let closed = news.closed.is_some();
         if let (Some(kept), Some(report)) = (&self.wire.kept, news.closed) {
             kept.closed(self.wire, report);
         }
         drop(news.departure);
         let mut orders = self.wire.orders();
+        if closed {
+            // Whoever awaited it finds the keeper's books in order.
+            orders.parted = Parted::Yes;
+        }
         let mut wake = std::mem::take(&mut orders.watchers);
         self.wire.watched.store(false, Ordering::SeqCst);
         let mut over = (None, None);
@@ -473,9 +505,6 @@ impl Drop for After<'_> {
         drop(over);
         wake.into_iter().chain(news.wake.into_iter().flatten()).for_each(Waker::wake);
         news.shed.into_iter().for_each(Leaver::shed);
-        if news.attend == Attend::Yes {
-            self.wire.call_attendant();
-        }
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) struct Work {
     pub(super) departure: Option<Departure>,
     /// Those that must leave so that this one may; told once the lock is let go of.
     pub(super) shed: Vec<Arc<dyn Leaver>>,
-    /// The state that watchers know of.
-    pub(super) published: State,
+    /// How many changes of state watchers know of.
+    pub(super) published: u32,
     /// What the layers of the transport said, once it is gone.
     layers: Vec<LayerReport>,
     flush: Flush,
@@ -134,7 +134,7 @@ impl Work {
         standing: Standing,
     ) -> Self {
         let Place { bell, runtime, departures, leaver } = place;
-        let published = engine.state();
+        let published = engine.life().changes();
         let shortest = shortest_wait(&engine);
         Self {
             engine,
@@ -300,7 +300,15 @@ impl Work {
     }
 
     /// Carries out the engine's orders, and a goodbye as far as the transport takes it.
+    #[inline]
     pub(crate) fn act(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
+        if self.goodbye.is_none() && !self.engine.has_orders() {
+            return Turned::Parked;
+        }
+        self.carry_out(now, cx)
+    }
+
+    fn carry_out(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         let mut turned = Turned::Parked;
         while let Some(action) = self.engine.poll_action() {
             turned = Turned::Progress;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use adieu_proto::lifecycle::{CloseMode, CloseReport, ConnectionId, Ended};
+use adieu_proto::lifecycle::{CloseMode, CloseReason, CloseReport, ConnectionId, Ended};
 use adieu_proto::shelf::Effects;
 
 use super::registry::{Birth, Farewell, Live};
@@ -53,7 +53,7 @@ impl Pool {
     /// Closes everything; nothing can begin any more.
     pub(crate) fn close(self: &Arc<Self>, mode: CloseMode) -> ClosingAll {
         let mut todo = Effects::default();
-        let idle = self.desk().shelf.close(&mut todo);
+        let idle = self.desk().shelf.close(CloseReason::User(mode.kind()), &mut todo);
         let alive = self.registry.close(Farewell::Closed(mode));
         drop(idle);
         self.carry_out(todo);
@@ -115,7 +115,7 @@ impl Pool {
 impl Drop for WhenDropped {
     fn drop(&mut self) {
         let mut todo = Effects::default();
-        let idle = self.0.desk().shelf.close(&mut todo);
+        let idle = self.0.desk().shelf.close(CloseReason::HandlesDropped, &mut todo);
         let alive = self.0.registry.close(Farewell::Dropped);
         drop(idle);
         self.0.carry_out(todo);

@@ -8,7 +8,9 @@ use adieu_proto::lifecycle::CloseReport;
 use adieu_proto::shelf::{Effects, Limits, Opening, Origin, Shelf, Slot};
 use slotmap::{Key, KeyData, SecondaryMap};
 
+use super::counter::Stock;
 use super::route::{Names, Partition, Route};
+use super::stale::Clocks;
 use super::stats::Books;
 use crate::connect::Target;
 use crate::drive::Wire;
@@ -25,6 +27,18 @@ pub(super) struct Desk {
     origins: SecondaryMap<Origin, Entry>,
     /// Of origins that were forgotten.
     pub(super) forgotten: Books,
+    pub(super) clocks: Clocks,
+    /// What follows from a connection that came back: mostly nothing.
+    todo: Todo,
+}
+
+impl Stock for Desk {
+    type Connection = Arc<Wire>;
+    type Failure = Error;
+
+    fn shelf(&mut self) -> &mut Shelf<Arc<Wire>, Waker, Error> {
+        &mut self.shelf
+    }
 }
 
 /// What is known of an origin.
@@ -43,12 +57,14 @@ pub(super) struct Entry {
 const KNOWN: usize = 1_024;
 
 impl Desk {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, clocks: Clocks) -> Self {
         Self {
             shelf: Shelf::new(limits),
             names: Names::default(),
             origins: SecondaryMap::new(),
             forgotten: Books::default(),
+            clocks,
+            todo: Todo::default(),
         }
     }
 
@@ -137,10 +153,10 @@ impl Desk {
         }
     }
 
-    pub(super) fn put_back(&mut self, wire: &Arc<Wire>, todo: &mut Todo) {
-        if let Some(slot) = slot_of(wire) {
-            self.shelf.put_back(slot, wire.clone(), todo);
-        }
+    /// A connection came back; what follows from that, if anything does.
+    pub(super) fn put_back(&mut self, wire: &Arc<Wire>) -> Option<Todo> {
+        self.shelf.put_back(slot_of(wire)?, wire.clone(), &mut self.todo);
+        if self.todo.is_empty() { None } else { Some(std::mem::take(&mut self.todo)) }
     }
 
     pub(super) fn leave(&mut self, wire: &Arc<Wire>, todo: &mut Todo) -> Option<Arc<Wire>> {

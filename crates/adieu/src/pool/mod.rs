@@ -3,6 +3,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `mod` | take a connection, put it back, what a connection tells its keeper |
+//! | `counter` | the one lock, and how a request stands in line at it |
 //! | `desk` | what is under the one lock: the shelf, what is known of each origin, the books |
 //! | `route` | where a request belongs, found without building anything |
 //! | `waiting` | a request that waits for a connection |
@@ -17,6 +18,7 @@
 //! cannot be lost: a request that is dropped puts back what it was granted.
 
 mod close;
+mod counter;
 mod desk;
 mod open;
 mod registry;
@@ -27,22 +29,23 @@ mod waiting;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use adieu_proto::h1::Config;
-use adieu_proto::lifecycle::{CloseReport, ConnectionId, Snapshot};
+use adieu_proto::lifecycle::{CloseReport, ConnectionId, Snapshot, State};
 use adieu_proto::shelf::{Effects, Limits, Origin, Wanted};
 
 use crate::connect::{Connector, Target};
 use crate::drive::{Departures, Keeper, Wire};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Events, Happening, Observers};
-use crate::rt::{self, Runtime, RuntimeId};
+use crate::rt::{self, Runtime, RuntimeId, WallClock};
 
 pub use close::ClientReport;
 pub(crate) use close::{ClosingAll, WhenDropped};
+use counter::{Counter, MutexGuard};
 use desk::{Desk, Todo};
 use registry::{Live, Registry};
 pub(crate) use route::{Partition, Route};
@@ -53,10 +56,9 @@ pub(crate) use waiting::{Waited, Waiting};
 
 /// The connections of a client.
 pub(crate) struct Pool {
-    desk: Mutex<Desk>,
+    counter: Counter<Desk>,
     registry: Registry,
     settings: Settings,
-    clocks: Clocks,
 }
 
 /// What a pool is told once.
@@ -72,20 +74,21 @@ pub(crate) struct Settings {
     pub(crate) connector: Connector,
     pub(crate) departures: Departures,
     pub(crate) observers: Observers,
+    pub(crate) wall: WallClock,
 }
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        let clocks = Clocks::new(settings.wall.clone());
         Arc::new(Self {
-            desk: Mutex::new(Desk::new(settings.limits)),
+            counter: Counter::new(Desk::new(settings.limits, clocks)),
             registry: Registry::default(),
             settings,
-            clocks: Clocks::new(),
         })
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counter.lock()
     }
 
     /// The origin to which a request belongs, and an idle connection if there is one.
@@ -98,10 +101,14 @@ impl Pool {
         now: Instant,
         route: &Route<'_>,
     ) -> Result<(Origin, Option<Arc<Wire>>), Error> {
-        if let Some(jump) = self.clocks.jumped(now) {
-            self.distrust(now, jump);
-        }
         let (mut desk, origin) = self.locate(route)?;
+        if desk.clocks.is_due(now) {
+            if let Some(jump) = desk.clocks.jumped(now) {
+                drop(desk);
+                self.distrust(now, jump);
+                desk = self.desk();
+            }
+        }
         let taken = desk.take(origin);
         if let Some(every) = self.settings.refresh {
             self.refresh(desk, now, origin, every);
@@ -155,8 +162,8 @@ impl Pool {
         let mut waiting: Vec<_> = (0..missing)
             .map(|_| Some(Waiting::new(self.clone(), now, origin, Wanted::Fresh, None, None)))
             .collect();
-        // All at once; each is kept until the last is there, lest one serve for two.
-        let mut lent = Vec::new();
+        // All at once; each is kept until the last is there, or nobody waits for that, lest one serve for two.
+        let mut lent = Borrowed { pool: self, wires: Vec::new() };
         let opened = poll_fn(|cx| {
             for slot in &mut waiting {
                 let Some(Poll::Ready(waited)) = slot.as_mut().map(|waiting| waiting.poll(cx)) else {
@@ -164,14 +171,14 @@ impl Pool {
                 };
                 *slot = None;
                 match waited {
-                    Ok(Waited { wire, .. }) => lent.push(wire),
+                    Ok(Waited { wire, .. }) => lent.wires.push(wire),
                     Err(error) => return Poll::Ready(Err(error)),
                 }
             }
             if waiting.iter().all(Option::is_none) { Poll::Ready(Ok(())) } else { Poll::Pending }
         });
         let opened = opened.await;
-        lent.iter().for_each(|wire| self.put_back(wire));
+        drop(lent);
         opened?;
         Ok(self.desk().shelf.counts(origin).idle)
     }
@@ -189,8 +196,17 @@ impl Pool {
 
     /// A request that was lent this connection did not use it.
     pub(crate) fn put_back(self: &Arc<Self>, wire: &Arc<Wire>) {
+        let todo = self.desk().put_back(wire);
+        if let Some(todo) = todo {
+            self.carry_out(todo);
+        }
+    }
+
+    /// A connection takes no new exchange any more. Harmless when said twice.
+    fn left(self: &Arc<Self>, wire: &Arc<Wire>) {
         let mut todo = Effects::default();
-        self.desk().put_back(wire, &mut todo);
+        let idle = self.desk().leave(wire, &mut todo);
+        drop(idle);
         self.carry_out(todo);
     }
 
@@ -237,8 +253,9 @@ impl Pool {
 
     /// The counts of each origin, and of all.
     pub(crate) fn stats(&self) -> Stats {
-        let alive = self.registry.all();
         let desk = self.desk();
+        // Under that lock still: so each connection is either among the living or in the books.
+        let alive = self.registry.all();
         let mut stats = Stats { total: Tally::of(&desk.forgotten), origins: Vec::new() };
         let mut by_origin: Vec<(Origin, OriginStats)> = desk
             .entries()
@@ -263,11 +280,24 @@ impl Pool {
     }
 }
 
+/// Connections that were lent and not used: they go back when this is dropped.
+struct Borrowed<'p> {
+    pool: &'p Arc<Pool>,
+    wires: Vec<Arc<Wire>>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.wires.iter().for_each(|wire| self.pool.put_back(wire));
+    }
+}
+
 impl Live {
     fn snapshot(&self) -> Option<Snapshot> {
         match self {
             Self::Opening(birth) => birth.snapshot(),
-            Self::Open(wire) => Some(wire.snapshot()),
+            // One that is gone may be on the roll for a moment more.
+            Self::Open(wire) => Some(wire.snapshot()).filter(|snapshot| snapshot.state != State::Closed),
         }
     }
 
@@ -276,7 +306,12 @@ impl Live {
             Self::Opening(_) => tally.opening += 1,
             Self::Open(wire) => {
                 let work = wire.lock();
-                tally.count(work.engine.state(), work.engine.life().exchanges());
+                let (state, exchanges) = (work.engine.state(), work.engine.life().exchanges());
+                drop(work);
+                match wire.report().filter(|_| state == State::Closed) {
+                    Some(report) => tally.count_closed(&report),
+                    None => tally.count(state, exchanges),
+                }
             }
         }
     }
@@ -294,14 +329,14 @@ impl Keeper for Shelved {
     }
 
     fn left(&self, wire: &Arc<Wire>) {
-        let mut todo = Effects::default();
-        let idle = self.pool.desk().leave(wire, &mut todo);
-        drop(idle);
-        self.pool.carry_out(todo);
+        self.pool.left(wire);
     }
 
     fn closed(&self, wire: &Arc<Wire>, report: &CloseReport) {
-        self.pool.desk().closed(self.origin, report);
-        self.pool.registry.remove(wire.id());
+        let mut desk = self.pool.desk();
+        desk.closed(self.origin, report);
+        let gone = self.pool.registry.remove(wire.id());
+        drop(desk);
+        drop(gone);
     }
 }

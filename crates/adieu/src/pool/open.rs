@@ -124,8 +124,8 @@ impl Attempt {
         };
         let wire = Wire::new(now, parts);
         self.stage = Stage::Over;
-        let called_off = self.birth.became(&wire);
         let farewell = self.pool.registry.add(wire.id(), self.origin, Live::Open(wire.clone()));
+        let called_off = self.birth.became(&wire);
         let mut todo = Effects::default();
         let mut desk = self.pool.desk();
         desk.opened(self.opening, self.origin, &wire, &mut todo);
@@ -143,6 +143,15 @@ impl Attempt {
             farewell.bid(&wire);
         }
         self.pool.carry_out(todo);
+        // Race window: it lives since it was made, so it may have left, or be gone, before the pool knew it; then nobody says
+        // so again.
+        if wire.has_left() {
+            self.pool.left(&wire);
+        }
+        if wire.report().is_some() {
+            let gone = self.pool.registry.remove(wire.id());
+            drop(gone);
+        }
     }
 
     fn failed(&mut self, reason: CloseReason, error: Option<Error>) {
@@ -158,8 +167,9 @@ impl Attempt {
         let mut desk = self.pool.desk();
         desk.books(self.origin).not_opened += 1;
         desk.shelf.open_failed(self.opening, error, &mut todo);
+        let gone = self.pool.registry.remove(self.birth.id);
         drop(desk);
-        self.pool.registry.remove(self.birth.id);
+        drop(gone);
         let closed = report.clone();
         self.birth.failed(report);
         self.teller.tell(now, || Happening::Closed { report: Arc::new(closed) });

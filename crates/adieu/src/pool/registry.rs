@@ -67,9 +67,9 @@ impl Registry {
         roll.closed
     }
 
-    pub(super) fn remove(&self, id: ConnectionId) {
-        let gone = self.lock().alive.remove(&id);
-        drop(gone);
+    /// It is gone. What is left of it is to be dropped under no lock.
+    pub(super) fn remove(&self, id: ConnectionId) -> Option<(Origin, Live)> {
+        self.lock().alive.remove(&id)
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<Live> {

@@ -6,6 +6,7 @@ use adieu_proto::shelf::Origin;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use http::Uri;
 
+use crate::connect::Scheme;
 use crate::rt::RuntimeId;
 
 /// What keeps connections apart that would otherwise be shared: a tenant, an account.
@@ -28,7 +29,7 @@ pub(super) struct Names {
 
 #[derive(Debug)]
 struct Name {
-    scheme: Box<str>,
+    scheme: Scheme,
     authority: Box<str>,
     partition: Option<Partition>,
     runtime: RuntimeId,
@@ -39,11 +40,16 @@ struct Name {
 const MOST: usize = 8_192;
 
 impl Route<'_> {
-    fn words(&self) -> Option<(&str, &str)> {
-        Some((self.uri.scheme_str()?, self.uri.authority()?.as_str()))
+    fn words(&self) -> Option<(Scheme, &str)> {
+        let scheme = match self.uri.scheme_str()? {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return None,
+        };
+        Some((scheme, self.uri.authority()?.as_str()))
     }
 
-    fn hash(&self, (scheme, authority): (&str, &str), hasher: &DefaultHashBuilder) -> u64 {
+    fn hash(&self, (scheme, authority): (Scheme, &str), hasher: &DefaultHashBuilder) -> u64 {
         hash_of(hasher, scheme, authority, self.partition, self.runtime)
     }
 }
@@ -53,7 +59,7 @@ impl Names {
         let words = route.words()?;
         let hash = route.hash(words, &self.hasher);
         let is_it = |name: &Name| {
-            (&*name.scheme, &*name.authority) == words
+            (name.scheme, &*name.authority) == words
                 && name.runtime == route.runtime
                 && name.partition.as_ref() == route.partition
         };
@@ -68,7 +74,7 @@ impl Names {
         }
         let hash = route.hash(words, &self.hasher);
         let name = Name {
-            scheme: words.0.into(),
+            scheme: words.0,
             authority: words.1.into(),
             partition: route.partition.cloned(),
             runtime: route.runtime,
@@ -76,7 +82,7 @@ impl Names {
         };
         let hasher = &self.hasher;
         self.table.insert_unique(hash, name, |name| {
-            hash_of(hasher, &name.scheme, &name.authority, name.partition.as_ref(), name.runtime)
+            hash_of(hasher, name.scheme, &name.authority, name.partition.as_ref(), name.runtime)
         });
     }
 
@@ -88,14 +94,13 @@ impl Names {
 
 fn hash_of(
     hasher: &DefaultHashBuilder,
-    scheme: &str,
+    scheme: Scheme,
     authority: &str,
     partition: Option<&Partition>,
     runtime: RuntimeId,
 ) -> u64 {
     let mut state = hasher.build_hasher();
-    // The length tells the schemes apart.
-    state.write_usize(scheme.len());
+    state.write_u16(scheme.default_port());
     state.write(authority.as_bytes());
     partition.hash(&mut state);
     runtime.hash(&mut state);

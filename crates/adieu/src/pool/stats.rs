@@ -126,6 +126,13 @@ impl Tally {
         self.reused += (exchanges + failed).saturating_sub(1);
     }
 
+    /// A connection that is gone and not in the books yet.
+    pub(super) fn count_closed(&mut self, report: &CloseReport) {
+        let mut books = Books::default();
+        books.close(report);
+        self.add(&Self::of(&books));
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         let Self { opening, idle, active, draining, closing, waiting, .. } = self;
         for (mine, theirs) in [

@@ -10,6 +10,7 @@ use adieu_proto::lifecycle::Phase;
 use adieu_proto::shelf::{Effects, Grant, Origin, Ticket, Waiter, Wanted};
 
 use super::Pool;
+use super::counter::Stand;
 use crate::drive::Wire;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Happening;
@@ -18,25 +19,13 @@ use crate::rt::{self, Pause};
 /// A request that waits. Dropped, it leaves the queue, and what it was granted goes to the next.
 pub(crate) struct Waiting {
     pool: Arc<Pool>,
-    origin: Origin,
-    ticket: Ticket,
-    wanted: Wanted,
+    stand: Stand,
     since: Instant,
     /// When it has waited for too long; put off while a connection is being opened for it.
     patience: Option<Instant>,
     /// When the whole exchange must be over.
     deadline: Option<Instant>,
     pause: Option<Pause>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Not in the queue yet.
-    New,
-    Queued,
-    /// It has its answer.
-    Over,
 }
 
 /// What a request got by waiting.
@@ -74,10 +63,9 @@ impl Waiting {
         ticket: Option<Ticket>,
         deadline: Option<Instant>,
     ) -> Self {
-        let ticket = ticket.unwrap_or_else(|| pool.desk().shelf.draw());
+        let stand = Stand::new(&pool.counter, origin, wanted, ticket);
         let patience = pool.settings.wait.and_then(|wait| now.checked_add(wait));
-        let (pause, stage) = (None, Stage::New);
-        Self { pool, origin, ticket, wanted, since: now, patience, deadline, pause, stage }
+        Self { pool, stand, since: now, patience, deadline, pause: None }
     }
 
     /// When it gives up, or looks again.
@@ -88,31 +76,27 @@ impl Waiting {
     fn enqueue(&mut self, cx: &Context<'_>) {
         let mut todo = Effects::default();
         let waiter = Waiter { since: self.since, deadline: self.limit(), waker: cx.waker().clone() };
-        let mut desk = self.pool.desk();
-        desk.shelf.wait(self.origin, self.ticket, self.wanted, waiter, &mut todo);
-        let ahead = desk.shelf.ahead(self.origin, self.ticket).unwrap_or_default();
-        drop(desk);
-        self.stage = Stage::Queued;
-        let waiter = self.ticket.number();
-        self.pool.tell(None, self.origin, || Happening::Queued { waiter, ahead });
+        let ahead = self.stand.queue(&self.pool.counter, waiter, &mut todo);
+        let waiter = self.stand.ticket.number();
+        self.pool.tell(None, self.stand.origin, || Happening::Queued { waiter, ahead });
         self.pool.carry_out(todo);
     }
 
     /// The connection, or why there is none.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Waited, Error>> {
-        if self.stage == Stage::New {
+        if self.stand.is_new() {
             self.enqueue(cx);
         }
-        let grant = self.pool.desk().shelf.poll(self.origin, self.ticket, cx.waker());
+        let grant = self.stand.poll(&self.pool.counter, cx.waker());
         let Some(grant) = grant else { return self.poll_limit(cx).map(Err) };
-        self.stage = Stage::Over;
-        let (waiter, waited) = (self.ticket.number(), rt::now().saturating_duration_since(self.since));
+        let Stand { origin, ticket, .. } = self.stand;
+        let (waiter, waited) = (ticket.number(), rt::now().saturating_duration_since(self.since));
         let (connection, answer) = match grant {
-            Grant::Connection(_, wire) => (Some(wire.id()), Ok(Waited { wire, ticket: self.ticket })),
+            Grant::Connection(_, wire) => (Some(wire.id()), Ok(Waited { wire, ticket })),
             Grant::Failed(error) => (None, Err(error)),
             Grant::Closed => (None, Err(Error::new(ErrorKind::ClientClosed))),
         };
-        self.pool.tell(connection, self.origin, || match connection {
+        self.pool.tell(connection, origin, || match connection {
             Some(_) => Happening::Served { waiter, waited },
             None => Happening::GaveUp { waiter, waited },
         });
@@ -138,21 +122,22 @@ impl Waiting {
                 }
             };
             let waited = now.saturating_duration_since(self.since);
-            return Poll::Ready(self.pool.gave_up(self.origin, self.ticket, phase, waited));
+            return Poll::Ready(self.pool.gave_up(&self.stand, phase, waited));
         }
     }
 
     /// Whether a connection is being opened that will be its own.
     fn is_being_served(&self) -> bool {
         let desk = self.pool.desk();
-        let opening = desk.shelf.counts(self.origin).opening;
-        desk.shelf.ahead(self.origin, self.ticket).is_some_and(|ahead| ahead < opening)
+        let Stand { origin, ticket, .. } = self.stand;
+        let opening = desk.shelf.counts(origin).opening;
+        desk.shelf.ahead(origin, ticket).is_some_and(|ahead| ahead < opening)
     }
 }
 
 impl Pool {
     /// The error of a request that waited for too long; it says for what.
-    fn gave_up(&self, origin: Origin, ticket: Ticket, phase: Phase, waited: Duration) -> Error {
+    fn gave_up(&self, &Stand { origin, ticket, .. }: &Stand, phase: Phase, waited: Duration) -> Error {
         let desk = self.desk();
         let (counts, ahead) =
             (desk.shelf.counts(origin), desk.shelf.ahead(origin, ticket).unwrap_or_default());
@@ -185,13 +170,9 @@ impl Pool {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.stage != Stage::Queued {
-            return;
-        }
-        let mut todo = Effects::default();
-        self.pool.desk().shelf.cancel(self.origin, self.ticket, &mut todo);
-        let (waiter, waited) = (self.ticket.number(), rt::now().saturating_duration_since(self.since));
-        self.pool.tell(None, self.origin, || Happening::GaveUp { waiter, waited });
+        let Some(todo) = self.stand.leave(&self.pool.counter) else { return };
+        let (waiter, waited) = (self.stand.ticket.number(), rt::now().saturating_duration_since(self.since));
+        self.pool.tell(None, self.stand.origin, || Happening::GaveUp { waiter, waited });
         self.pool.carry_out(todo);
     }
 }

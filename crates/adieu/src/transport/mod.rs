@@ -155,7 +155,7 @@ pub(crate) fn recognise_tunnels(recognise: Recognise) {
 /// The transport that `io` is: `TcpStream`, `UnixStream`, `TlsStream`, an upgraded connection and a boxed transport are
 /// recognised; anything else becomes [`Opaque`], so that of it only bytes and error kinds are known.
 ///
-/// For a [`Connect`](crate::connect) of your own:
+/// For a `Connect` of your own:
 ///
 /// ```
 /// # fn example(io: tokio::net::TcpStream) {

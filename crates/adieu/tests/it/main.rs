@@ -9,6 +9,7 @@
 mod body;
 mod client;
 mod close_modes;
+mod connect;
 mod dropping;
 mod floors;
 mod hard_cases;

@@ -320,8 +320,10 @@ impl Engine {
                         return Some(Event::End);
                     }
                 }
-                Ok(Step::Head(head)) => {
-                    if let Some(event) = self.head_came(now, head) {
+                Ok(Step::Head) => {
+                    if let Some(head) = self.receive.take_head()
+                        && let Some(event) = self.head_came(now, head)
+                    {
                         return Some(event);
                     }
                 }

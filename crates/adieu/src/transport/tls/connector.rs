@@ -190,7 +190,14 @@ impl TlsConnector {
                 return Ok(ready.clone());
             }
             let shared = self.shared.clone();
-            let made = runtime.block(move || shared.plan.config()).await;
+            let made = runtime.block(move || {
+                // The first use of randomness may take its time; here nobody waits for this thread.
+                if let Some(provider) = provider() {
+                    let _ = provider.secure_random.fill(&mut [0]);
+                }
+                shared.plan.config()
+            });
+            let made = made.await;
             made.unwrap_or_else(|| Err(fault::setup("the runtime was shut down")))
         };
         self.shared.config.get_or_try_init(load).await.cloned()
@@ -291,8 +298,6 @@ impl Plan {
                 "no cryptography: enable the feature aws-lc-rs or ring, or give a rustls configuration",
             )
         })?;
-        // The first use of randomness may take its time; here nobody waits for this thread.
-        let _ = provider.secure_random.fill(&mut [0]);
         let versions: &[&SupportedProtocolVersion] = match self.versions {
             TlsVersions::All => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersions::Only12 => &[&rustls::version::TLS12],

@@ -5,6 +5,8 @@ mod bodies;
 mod building;
 mod counting;
 mod net;
+mod seeded;
 mod smoke;
 mod timeouts;
 mod watch;
+mod wires;

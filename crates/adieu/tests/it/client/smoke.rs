@@ -17,7 +17,7 @@ async fn one_connection_serves_one_request_after_the_other() {
     let client = Client::builder().no_proxies().build().unwrap();
     for number in 1..=5 {
         let response = client.get(server.url("/")).send().await.unwrap();
-        let info = *response.info().unwrap();
+        let info = response.info().unwrap().clone();
         assert_eq!((info.exchange, info.is_reused()), (number, number > 1));
         assert_eq!(info.opening.is_some(), number == 1);
         assert_eq!(response.text().await.unwrap(), "ok");

@@ -68,7 +68,7 @@ async fn no_limit_waits_as_long_as_it_takes() {
     peer.read_head().await.unwrap();
     peer.send(SMALL).await.unwrap();
     let response = in_time(second).await.unwrap().unwrap();
-    assert!(response.info().unwrap().waited >= secs(80_000));
+    assert!(response.info().unwrap().waited() >= secs(80_000));
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,14 +158,14 @@ async fn a_response_tells_how_it_came() {
         }
     });
     let first = in_time(client.get(URL).send()).await.unwrap();
-    let info = *first.info().unwrap();
-    assert_eq!((info.waited.as_secs(), info.head.as_secs(), info.exchange), (2, 3, 1));
+    let info = first.info().unwrap().clone();
+    assert_eq!((info.waited().as_secs(), info.head().as_secs(), info.exchange), (2, 3, 1));
     assert!(!info.is_reused() && info.opening.is_some() && info.replays == 0);
     assert_eq!(info.opening.unwrap(), Default::default(), "a way of one's own has no steps");
     in_time(first.text()).await.unwrap();
     let second = in_time(client.get(URL).send()).await.unwrap();
-    let info = *second.info().unwrap();
-    assert_eq!((info.waited, info.head.as_secs(), info.exchange), (Duration::ZERO, 1, 2));
+    let info = second.info().unwrap().clone();
+    assert_eq!((info.waited(), info.head().as_secs(), info.exchange), (Duration::ZERO, 1, 2));
     assert!(info.is_reused() && info.opening.is_none());
     assert_eq!(Some(info.connection), second.connection());
 }
@@ -181,10 +181,10 @@ async fn a_response_tells_how_long_each_step_of_opening_took() {
     let client = client.tls(|tls| tls.platform_roots(false).add_root_certificates(roots)).build().unwrap();
     let url = format!("https://localhost:{}/", peer.address().port());
     let response = in_time(client.get(url).send()).await.unwrap();
-    let info = *response.info().unwrap();
-    let steps = info.opening.unwrap();
+    let info = response.info().unwrap().clone();
+    let steps = info.opening.clone().unwrap();
     let all = [steps.resolve, steps.connect, steps.tls].map(Option::unwrap);
-    assert!(steps.proxy.is_none() && all.iter().sum::<Duration>() <= info.waited, "{info:?}");
+    assert!(steps.proxy.is_none() && all.iter().sum::<Duration>() <= info.waited(), "{info:?}");
     in_time(response.text()).await.unwrap();
     let [connection] = &client.connections()[..] else { panic!("one") };
     let text = connection.to_string();

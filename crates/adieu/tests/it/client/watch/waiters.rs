@@ -65,7 +65,7 @@ async fn queued_served_and_gave_up_have_the_numbers_of_those_that_wait() {
     peer.read_head().await.unwrap();
     peer.send(SMALL).await.unwrap();
     let response = in_time(served).await.unwrap().unwrap();
-    assert!(response.info().unwrap().waited >= Duration::from_secs(4));
+    assert!(response.info().unwrap().waited() >= Duration::from_secs(4));
 
     let ends = ends(&log.events());
     let of = |place: usize| ends[&numbers[place]].clone();
