@@ -52,7 +52,7 @@ pub struct Lifecycle {
 pub struct LifecycleLimits {
     /// All handshakes together. Default: no limit (each has its own).
     pub opening: Option<Duration>,
-    /// Nothing in flight. Default: no limit (the pool sets one).
+    /// Nothing in flight; before the first exchange a second at least. Default: no limit (the pool sets one).
     pub idle: Option<Duration>,
     /// From the first handshake; then no new exchange begins. Default: no limit.
     pub age: Option<Duration>,
@@ -65,6 +65,9 @@ pub struct LifecycleLimits {
     /// The moment a peer gets to end first when it announced its end. Default 100 ms.
     pub yielding: Duration,
 }
+
+/// So long at least an open connection waits for its first exchange.
+const FIRST_USE: Duration = Duration::from_secs(1);
 
 /// Whether the end of our side alone was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -449,10 +452,9 @@ impl Lifecycle {
             State::Opening => self.limits.opening.and_then(|limit| since.checked_add(limit)),
             State::Idle => {
                 let idle = self.limits.idle.and_then(|limit| since.checked_add(limit));
-                match (idle, self.age_at()) {
-                    (Some(idle), Some(age)) => Some(idle.min(age)),
-                    (idle, age) => idle.or(age),
-                }
+                let at = [idle, self.age_at()].into_iter().flatten().min()?;
+                // However short the limits are, whoever had it opened gets to use it.
+                if self.begun == 0 { Some(at.max(since.checked_add(FIRST_USE)?)) } else { Some(at) }
             }
             State::Yielding => since.checked_add(self.limits.yielding),
             State::Draining { .. }

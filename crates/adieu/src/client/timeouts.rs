@@ -76,7 +76,8 @@ limits! {
     /// The whole exchange: from the first poll of the response future to the end of the response body, waiting for a
     /// connection included. Default none.
     exchange, limit_of_exchange => phases.exchange;
-    /// How long a connection may be idle; less where the peer said so. Default 55 s.
+    /// How long a connection may be idle; less where the peer said so, and a second at least before its first exchange.
+    /// Default 55 s.
     idle, limit_of_idle => idle;
     /// How old a connection may become; see also `max_age_jitter` and `max_age_grace` of the builder. Default none.
     age, limit_of_age => age;

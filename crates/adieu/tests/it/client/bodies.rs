@@ -156,3 +156,21 @@ async fn streams_go_through_wrap() {
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no second");
     assert_eq!(in_time(peer.read_until_end()).await.unwrap().1, adieu_testkit::Ended::Reset);
 }
+
+#[tokio::test]
+async fn a_file_is_sent_as_it_is_read() {
+    let path = std::env::temp_dir().join(format!("adieu-body-{}", std::process::id()));
+    std::fs::write(&path, vec![b'f'; 150_000]).unwrap();
+    let file = tokio::fs::File::open(&path).await.unwrap();
+    let length = file.metadata().await.unwrap().len();
+    let (head, body) = sent(Body::sized_reader(file, length), 150_000).await;
+    assert!(head.contains("content-length: 150000\r\n"), "{head}");
+    assert!(body.bytes().all(|byte| byte == b'f'));
+    let again = path.clone();
+    let opened = Body::factory(move || {
+        // Opened anew for each attempt; the blocking open is a matter of a moment.
+        Body::reader(tokio::fs::File::from_std(std::fs::File::open(&again).unwrap()))
+    });
+    assert_eq!(in_time(opened.try_clone().unwrap().collect()).await.unwrap().to_bytes().len(), 150_000);
+    std::fs::remove_file(path).unwrap();
+}

@@ -1,6 +1,7 @@
 //! The waits of an exchange under way.
 
-use adieu::{Blame, CloseMode, Phase, ResponseExt, Timeouts};
+use adieu::observe::{Event, Happening, Told};
+use adieu::{Blame, CloseMode, CloseReason, Phase, ResponseExt, Timeouts};
 
 use super::{assert_after, assert_timed_out, client, ms, secs, unlimited};
 use crate::client::net::{Net, SMALL};
@@ -91,6 +92,42 @@ async fn body_gap_does_not_count_for_event_streams() {
     pass(secs(50_000)).await;
     peer.send("data: x\n").await.unwrap();
     assert_eq!(in_time(reading).await.unwrap().unwrap(), "data: x\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgraded_connections_have_limits_of_their_own() {
+    for (timeouts, phase) in [
+        (unlimited().upgrade_idle(secs(5)), Phase::UpgradeIdle),
+        (unlimited().upgrade_half_closed(secs(5)), Phase::UpgradeHalfClosed),
+    ] {
+        let (client, mut arrivals) = client(timeouts);
+        let mut events = client.events();
+        let sending = beside(client.get(URL).header("connection", "upgrade").header("upgrade", "x").send());
+        let mut peer = arrivals.next().await;
+        peer.read_head().await.unwrap();
+        let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+        peer.send(head).await.unwrap();
+        let response = in_time(sending).await.unwrap().unwrap();
+        let mut upgraded = response.into_body().into_upgraded().unwrap();
+        assert_eq!(client.stats().total.draining, 1);
+        if phase == Phase::UpgradeHalfClosed {
+            pass(secs(50_000)).await;
+            tokio::io::AsyncWriteExt::shutdown(&mut upgraded).await.unwrap();
+        }
+        let began = clock();
+        in_time(tokio::io::AsyncReadExt::read_to_end(&mut upgraded, &mut Vec::new())).await.unwrap_err();
+        assert_after(began, secs(5));
+        drop(peer);
+        settle().await;
+        let mut closed = 0;
+        while let Some(told) = events.try_next() {
+            if let Told::Event(Event { what: Happening::Closed { report }, .. }) = told {
+                assert_eq!(report.reason, CloseReason::TimedOut(phase));
+                closed += 1;
+            }
+        }
+        assert_eq!(closed, 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,12 +55,12 @@ async fn idle() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_of_a_connection_that_nobody_ever_used() {
-    let (client, arrivals, gone) = watched(unlimited().idle(ms(400)));
+    let (client, arrivals, gone) = watched(unlimited().idle(ms(1_400)));
     arrivals.each(polite);
     assert_eq!(in_time(client.prewarm(URL, 1)).await.unwrap(), 1);
     let began = clock();
     let report = in_time(gone.next()).await;
-    assert_after(began, ms(400));
+    assert_after(began, ms(1_400));
     assert_eq!((report.reason, report.exchanges), (CloseReason::IdleLimit, 0));
 }
 
@@ -173,5 +173,25 @@ async fn dropped_body(
             assert_eq!(client.stats().total.idle, 1);
             (gone.take(), clock().duration_since(began))
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_of_nothing_still_let_each_connection_do_one_exchange() {
+    for timeouts in [
+        unlimited().idle(std::time::Duration::ZERO),
+        unlimited().idle(std::time::Duration::from_nanos(1)),
+        unlimited().age(std::time::Duration::ZERO),
+        unlimited().age(ms(2)),
+        unlimited().linger(std::time::Duration::ZERO).discard(std::time::Duration::ZERO),
+    ] {
+        let (client, arrivals, _gone) = watched(timeouts);
+        arrivals.each(polite);
+        for _ in 0..3 {
+            exchange(&client).await;
+            pass(ms(5)).await;
+        }
+        let total = client.stats().total;
+        assert_eq!((total.exchanges, total.failed), (3, 0), "{timeouts:?}: {total}");
     }
 }

@@ -149,7 +149,7 @@ fn rows() -> Vec<Row> {
             "idle",
             t.limit_of_idle(),
             "the last exchange has ended",
-            "the next begins; less where the peer's `Keep-Alive` says so",
+            "the next begins; less where the peer's `Keep-Alive` says so, a second at least before the first",
             Otherwise("the connection says goodbye: `idle_limit`"),
         ),
         row(

@@ -188,3 +188,42 @@ async fn an_opening_that_fails_or_is_called_off_is_told_to_its_end() {
     let total = client.stats().total;
     assert_eq!((total.not_opened, total.opened, total.alive(), total.closed.len()), (1, 0, 0, 0), "{total}");
 }
+
+/// A connector that closes what it opens at the moment at which it is open.
+struct ClosesItself {
+    net: Net,
+    client: Arc<OnceLock<Client>>,
+    times: AtomicUsize,
+}
+
+impl adieu::connect::Connect for ClosesItself {
+    fn connect(&self, target: &adieu::connect::Target) -> adieu::connect::Connecting {
+        let (client, connecting) = (self.client.clone(), self.net.connect(target));
+        let closes = self.times.fetch_add(1, Ordering::SeqCst) == 0;
+        Box::pin(async move {
+            let transport = connecting.await?;
+            if let Some(client) = client.get().filter(|_| closes) {
+                for connection in client.connections() {
+                    drop(client.close_connection(connection.id, CloseMode::now()));
+                }
+            }
+            Ok(transport)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_in_the_moment_of_opening_is_not_lost() {
+    watch_for_hangs();
+    let (net, arrivals) = Net::new();
+    arrivals.each(polite);
+    let (log, place) = (Log::default(), Arc::new(OnceLock::new()));
+    let connector = ClosesItself { net, client: place.clone(), times: AtomicUsize::new(0) };
+    let client = log.watch(Client::builder().connector(connector)).build().unwrap();
+    place.set(client.clone()).unwrap();
+    exchange(&client).await;
+    settle().await;
+    let replay = Replay::of(&log.events());
+    assert_eq!((replay.0.len(), replay.closed()["user_now"]), (2, 1), "{:?}", log.words());
+    assert_eq!(client.stats().total.idle, 1, "the request took another");
+}

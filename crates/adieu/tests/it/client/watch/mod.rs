@@ -1,6 +1,7 @@
 //! Watching a client: events, hooks, streams, snapshots, counts.
 
 mod asking;
+mod chaos;
 mod hooks;
 mod order;
 mod streams;

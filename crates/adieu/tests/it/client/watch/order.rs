@@ -9,10 +9,10 @@ use crate::client::counting::{Counting, Manners};
 use crate::support::{pass, watch_for_hangs};
 
 /// Numbers that look random; the same each time.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
@@ -44,7 +44,7 @@ async fn churn(client: Client, url: String, seed: u64) {
 }
 
 /// Waits until nothing is on its way, and nothing happens between two looks.
-async fn quiet(client: &Client, log: &Log) -> Stats {
+pub(super) async fn quiet(client: &Client, log: &Log) -> Stats {
     for _ in 0..2_000 {
         let (stats, events) = (client.stats(), log.events().len());
         pass(Duration::from_millis(2)).await;
