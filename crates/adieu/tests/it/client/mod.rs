@@ -2,5 +2,7 @@
 
 mod counting;
 mod net;
+mod queue;
 mod seeded;
 mod smoke;
+mod storm;
