@@ -1,8 +1,14 @@
 //! The client: requests to any origin over connections that are kept, bounded, watched and closed on purpose.
 
+mod closing;
 mod counting;
+mod dropping;
+mod hard_cases;
+mod limits;
 mod net;
+mod opening;
 mod queue;
 mod seeded;
 mod smoke;
 mod storm;
+mod watch;
