@@ -32,6 +32,32 @@ async fn connections_can_be_opened_before_they_are_needed() {
     assert_eq!(client.prewarm("nowhere", 1).await.unwrap_err().kind(), ErrorKind::InvalidRequest);
 }
 
+/// Those that are in use are not idle, and what the limits do not allow is neither opened nor waited for.
+#[tokio::test(start_paused = true)]
+async fn so_many_are_idle_as_were_asked_for() {
+    let (net, mut accepts) = Net::by_hand();
+    let client = net.client().max_connections_per_origin(4).max_connections(5).build().unwrap();
+    let busy = [ask(&client, URL), ask(&client, URL), ask(&client, "http://other/")];
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        let mut peer = accepts.next().await;
+        in_time(peer.read_head()).await.unwrap();
+        peers.push(peer);
+    }
+    assert_eq!(client.prewarm(URL, 1).await.unwrap(), 1);
+    assert_eq!(client.prewarm(URL, 9).await.unwrap(), 2, "four of one origin");
+    assert_eq!(client.prewarm("http://other/", 9).await.unwrap(), 2, "two of another make room");
+    assert_eq!((net.connects(), net.most()), (7, 5));
+    for mut peer in peers {
+        peer.send(OK).await.unwrap();
+    }
+    for task in busy {
+        in_time(task).await.unwrap().unwrap();
+    }
+    let client = net.client().max_idle_per_origin(2).build().unwrap();
+    assert_eq!((client.prewarm(URL, 9).await.unwrap(), net.connects()), (2, 9), "no more than may be idle");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_fails_is_told_and_the_others_are_kept() {
     let (net, _accepts) =
