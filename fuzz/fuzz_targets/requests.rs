@@ -1,6 +1,6 @@
 //! Request heads: whatever is asked for, what is sent is exactly one request, read alike by everybody.
 //!
-//! First line: version, announced length. Then the method, the target, and a field a line.
+//! First line: version, announced length, form of the target. Then the method, the target, and a field a line.
 
 #![no_main]
 
@@ -15,9 +15,11 @@ fuzz_target!(|input: &[u8]| {
     let length = [Some(0), None, Some(1), Some(7), Some(1234567890), Some(u64::MAX)][plan.choice(1, 6)];
     let Some(head) = request(&plan) else { return };
     let mut out = b"before".to_vec();
-    match encode(&head, length, TargetForm::Origin, &mut out) {
+    let form = [TargetForm::Origin, TargetForm::Absolute][plan.choice(2, 2)];
+    match encode(&head, length, form, &mut out) {
         Ok(asked) => {
-            check(&head, length, &asked, out.strip_prefix(b"before").expect("nothing before is touched"))
+            let out = out.strip_prefix(b"before").expect("nothing before is touched");
+            check(&head, length, form, &asked, out);
         }
         Err(unsendable) => excuse(&head, unsendable),
     }
@@ -37,7 +39,7 @@ fn request(plan: &Plan<'_>) -> Option<request::Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-fn check(head: &request::Parts, length: Option<u64>, asked: &Asked, out: &[u8]) {
+fn check(head: &request::Parts, length: Option<u64>, form: TargetForm, asked: &Asked, out: &[u8]) {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut read = httparse::Request::new(&mut fields);
     assert_eq!(
@@ -51,8 +53,17 @@ fn check(head: &request::Parts, length: Option<u64>, asked: &Asked, out: &[u8]) 
     assert_eq!(read.version, Some(u8::from(head.version == Version::HTTP_11)));
     assert!(!target.is_empty() && !target.contains('#'), "{target}");
     assert!(target.bytes().all(|byte| byte > b' ' && byte != 0x7f), "{target:?}");
-    let form = target.starts_with('/') || (target == "*" && head.uri.path() == "*");
-    assert!(form || head.method == Method::CONNECT, "a target of no form: {target}");
+    let origin = target.starts_with('/') || (target == "*" && head.uri.path() == "*");
+    let full =
+        head.uri.scheme_str().filter(|_| form == TargetForm::Absolute && head.method != Method::CONNECT);
+    match full {
+        Some(scheme) => {
+            let rest =
+                target.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).expect("in full");
+            assert!(!rest.split('/').next().unwrap_or_default().contains('@'), "userinfo: {target}");
+        }
+        None => assert!(origin || head.method == Method::CONNECT, "a target of no form: {target}"),
+    }
 
     // By lines, a second time: what one parser skips another may not.
     let text = out.strip_suffix(b"\r\n\r\n").expect("an empty line at the end");

@@ -112,17 +112,18 @@ enum Coding {
 }
 
 impl Hint {
-    /// What is no number, or too large a one, says nothing.
+    /// What is no number, or too large a one, says nothing. What is said twice counts by the lesser.
     fn note(&mut self, value: &[u8]) {
         for item in list(value) {
             let Ok(item) = std::str::from_utf8(item) else { continue };
             let Some((name, number)) = item.split_once('=') else { continue };
-            let number = number.trim().trim_matches('"').parse().ok();
-            match name.trim() {
-                name if name.eq_ignore_ascii_case("timeout") => self.timeout = number,
-                name if name.eq_ignore_ascii_case("max") => self.max = number,
-                _ => {}
-            }
+            let Ok(number) = number.trim().trim_matches('"').parse::<u32>() else { continue };
+            let known = match name.trim() {
+                name if name.eq_ignore_ascii_case("timeout") => &mut self.timeout,
+                name if name.eq_ignore_ascii_case("max") => &mut self.max,
+                _ => continue,
+            };
+            *known = Some(known.map_or(number, |known| known.min(number)));
         }
     }
 }
@@ -418,5 +419,36 @@ mod tests {
         assert_eq!(persistence(&["keep-alive, x", "y ,CLOSE"]), Persistence::Close);
         assert_eq!(persistence(&["close", "keep-alive"]), Persistence::Close);
         assert_eq!(persistence(&["upgrade"]), Persistence::Silent);
+    }
+
+    #[test]
+    fn a_keep_alive_hint_is_read_whatever_its_spelling() {
+        let hint = |values: &[&'static str]| {
+            let fields: Vec<_> = values.iter().map(|&value| ("keep-alive", value)).collect();
+            let hint = Notes::of(&headers(&fields)).hint;
+            (hint.timeout, hint.max)
+        };
+        assert_eq!(hint(&[]), (None, None));
+        assert_eq!(hint(&["timeout=5, max=100"]), (Some(5), Some(100)));
+        assert_eq!(hint(&["MAX=1 ,Timeout = 60"]), (Some(60), Some(1)));
+        assert_eq!(hint(&["timeout=5", "max=2"]), (Some(5), Some(2)), "two fields are one list");
+        assert_eq!(hint(&["timeout=\"5\""]), (Some(5), None), "as some write it");
+        assert_eq!(hint(&["timeout=5;max=2"]), (None, None), "that is no list");
+        assert_eq!(hint(&["300"]), (None, None), "as long ago");
+        assert_eq!(hint(&["timeout=0, max=0"]), (Some(0), Some(0)));
+        assert_eq!(hint(&["timeout=4294967295"]), (Some(u32::MAX), None));
+        for nothing in
+            ["", ",", "timeout", "timeout=", "timeout=-1", "timeout=1.5", "timeout=4294967296", "max=x"]
+        {
+            assert_eq!(hint(&[nothing]), (None, None), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_hint_that_says_nothing_takes_none_away() {
+        let hint =
+            |value| Notes::of(&headers(&[("keep-alive", "timeout=5, max=7"), ("keep-alive", value)])).hint;
+        assert_eq!(hint("timeout=soon"), Hint { timeout: Some(5), max: Some(7) });
+        assert_eq!(hint("timeout=9, timeout=3, max=8"), Hint { timeout: Some(3), max: Some(7) }, "the least");
     }
 }

@@ -81,8 +81,8 @@ pub enum TargetForm {
 
 /// Writes the head of a request whose body announced `length` bytes (`None`: not known).
 ///
-/// An absolute target becomes origin-form, unless `form` asks for it as it is, and gives the `Host` field, unless one is there. CONNECT keeps its
-/// authority, `OPTIONS *` its asterisk. After an error what was written is to be thrown away.
+/// An absolute target becomes origin-form, unless `form` asks for it as it is, and gives the `Host` field, unless one is
+/// there. CONNECT keeps its authority, `OPTIONS *` its asterisk. After an error what was written is to be thrown away.
 pub fn encode(
     head: &request::Parts,
     length: Option<u64>,
@@ -296,15 +296,46 @@ mod tests {
         assert_eq!(head, "GET / HTTP/1.1\r\nhost: other\r\n\r\n");
         let (head, _) = encoded(Request::options("*").header("host", "h"), Some(0)).unwrap();
         assert_eq!(head, "OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n");
-        let mut out = Vec::new();
-        let (head, ()) = Request::get("http://user@h:8080?q").body(()).unwrap().into_parts();
-        encode(&head, Some(0), TargetForm::Absolute, &mut out).unwrap();
-        assert_eq!(out, b"GET http://h:8080/?q HTTP/1.1\r\nhost: h:8080\r\n\r\n", "as a proxy is asked");
         let (head, asked) = encoded(Request::connect("example.com:443"), Some(0)).unwrap();
         assert_eq!(
             (head.as_str(), asked.upgrade),
             ("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n", Wish::Yes)
         );
+    }
+
+    /// RFC 9112 section 3.2.2: "a client MUST send the target URI in 'absolute-form' as the request-target."
+    #[test]
+    fn a_proxy_is_asked_in_absolute_form() {
+        let asked = |request: request::Builder| {
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let mut out = Vec::new();
+            encode(&head, Some(0), TargetForm::Absolute, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let (line, fields) = text.split_once("\r\n").unwrap();
+            (line.to_owned(), fields.trim_end().to_owned())
+        };
+        for (uri, target, host) in [
+            ("http://user:pass@h:8080?q", "http://h:8080/?q", "h:8080"),
+            ("http://h", "http://h/", "h"),
+            ("http://h/a/b?c=d#e", "http://h/a/b?c=d", "h"),
+            ("https://h:444/", "https://h:444/", "h:444"),
+            ("http://[::1]:81/a", "http://[::1]:81/a", "[::1]:81"),
+        ] {
+            let (line, fields) = asked(Request::get(uri));
+            assert_eq!((&*line, &*fields), (&*format!("GET {target} HTTP/1.1"), &*format!("host: {host}")));
+        }
+        let (line, fields) = asked(Request::get("http://h/").header("host", "other"));
+        assert_eq!(
+            (&*line, &*fields),
+            ("GET http://h/ HTTP/1.1", "host: other"),
+            "a Host that is there is kept"
+        );
+        let (line, _) = asked(Request::get("http://h/").version(Version::HTTP_10));
+        assert_eq!(line, "GET http://h/ HTTP/1.0");
+        // A tunnel has an authority and nothing else, and what names no origin cannot be asked for in full.
+        assert_eq!(asked(Request::connect("h:443")).0, "CONNECT h:443 HTTP/1.1");
+        assert_eq!(asked(Request::get("/a").header("host", "h")).0, "GET /a HTTP/1.1");
+        assert_eq!(asked(Request::options("*").header("host", "h")).0, "OPTIONS * HTTP/1.1");
     }
 
     #[test]

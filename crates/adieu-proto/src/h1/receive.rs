@@ -28,16 +28,7 @@ pub(super) struct ReceiveHalf {
     /// Bytes in the buffer that were looked at and are too few.
     too_few: usize,
     /// How much the next read asks for: grows while reads come back full.
-    appetite: Appetite,
-}
-
-/// How much a read asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Appetite {
-    /// Nothing was read yet.
-    #[default]
-    Unknown,
-    Bytes(usize),
+    appetite: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -77,8 +68,6 @@ pub(super) enum Place {
 
 /// A connection that owes no answer waits for an end: thousands that do must not hold a buffer each.
 const IDLE_READ: usize = 64;
-/// The first read of a connection asks for this much: many are opened at once, for a small response each.
-const FIRST_OF_ALL: usize = 1024;
 /// A read asks for this much at first.
 const FIRST_READ: usize = 8 * 1024;
 /// No read asks for more, however much may be read ahead: a peer's word alone is no reason to reserve memory.
@@ -211,10 +200,7 @@ impl ReceiveHalf {
                 usize::try_from(left).unwrap_or(most).clamp(FIRST_READ, most.max(FIRST_READ))
             }
             Receiving::Idle => IDLE_READ,
-            _ => match self.appetite {
-                Appetite::Unknown => FIRST_OF_ALL,
-                Appetite::Bytes(bytes) => bytes,
-            },
+            _ => self.appetite.max(FIRST_READ),
         };
         let spare = self.buffer.capacity() - self.buffer.len();
         if spare < want.min(SMALL_ROOM) || (want > FIRST_READ && spare < want / 2) {
@@ -226,16 +212,13 @@ impl ReceiveHalf {
     /// The last read gave so many bytes and left so much room.
     pub(super) fn note_read(&mut self, bytes: usize, limits: &Limits) {
         let full = self.buffer.capacity() == self.buffer.len();
-        let before = match self.appetite {
-            Appetite::Unknown => FIRST_READ / 2,
-            Appetite::Bytes(bytes) => bytes,
+        self.appetite = match full {
+            true => {
+                (self.appetite.max(FIRST_READ) * 2).min(limits.read_ahead.clamp(FIRST_READ, LARGEST_READ))
+            }
+            false if bytes < FIRST_READ => 0,
+            false => self.appetite,
         };
-        let most = limits.read_ahead.clamp(FIRST_READ, LARGEST_READ);
-        self.appetite = Appetite::Bytes(match full {
-            true => (before * 2).min(most),
-            false if bytes < FIRST_READ => FIRST_READ,
-            false => before.max(FIRST_READ),
-        });
     }
 
     /// Throws away what is in the buffer; how much that was.

@@ -15,6 +15,8 @@
 //!                                                      `-> Closing -> Lingering -> Closed
 //! ```
 
+#[cfg(test)]
+mod aging;
 mod journal;
 mod layers;
 mod machine;

@@ -14,9 +14,9 @@ pub(crate) fn start() -> Instant {
 }
 
 /// A life, told with seconds since its start.
-struct Told {
-    life: Lifecycle,
-    start: Instant,
+pub(super) struct Told {
+    pub(super) life: Lifecycle,
+    pub(super) start: Instant,
 }
 
 const PEER_ASKED: CloseReason = CloseReason::PeerAskedClose;
@@ -24,54 +24,54 @@ const USER: CloseReason = CloseReason::User(CloseKind::Graceful);
 
 impl Told {
     /// Opened at once, without any limit of its own.
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self::with(LifecycleLimits::default())
     }
 
-    fn with(limits: LifecycleLimits) -> Self {
+    pub(super) fn with(limits: LifecycleLimits) -> Self {
         let start = start();
         let mut life = Lifecycle::new(start, limits);
         life.handle(start, Input::Opened);
         Self { life, start }
     }
 
-    fn busy() -> Self {
+    pub(super) fn busy() -> Self {
         let mut told = Self::open();
         told.life.begin_exchange(told.start);
         told
     }
 
-    fn at(&self, seconds: f64) -> Instant {
+    pub(super) fn at(&self, seconds: f64) -> Instant {
         self.start + Duration::from_secs_f64(seconds)
     }
 
-    fn close(&mut self, seconds: f64, mode: CloseMode, request: Request) {
+    pub(super) fn close(&mut self, seconds: f64, mode: CloseMode, request: Request) {
         self.life.close(self.at(seconds), mode, request, CloseReason::User(mode.kind()));
     }
 
     /// The next deadline, in seconds since the start.
-    fn deadline(&self) -> Option<f64> {
+    pub(super) fn deadline(&self) -> Option<f64> {
         Some(self.life.poll_timeout()?.duration_since(self.start).as_secs_f64())
     }
 
     /// The orders that wait.
-    fn orders(&mut self) -> Vec<Action> {
+    pub(super) fn orders(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.life.poll_action()).collect()
     }
 
     /// The driver says all of the goodbye at once.
-    fn say_goodbye(&mut self, seconds: f64) {
+    pub(super) fn say_goodbye(&mut self, seconds: f64) {
         self.life.handle_goodbye_begun(self.at(seconds));
         self.life.handle_said(Signal::Fin);
         self.life.handle(self.at(seconds), Input::GoodbyeSent);
     }
 
-    fn peer_ends(&mut self, seconds: f64, reason: CloseReason) {
+    pub(super) fn peer_ends(&mut self, seconds: f64, reason: CloseReason) {
         self.life.handle_peer_end(self.at(seconds), Input::PeerDone(Vouched::Yes), Signal::Fin, reason);
     }
 }
 
-fn s(seconds: u64) -> Duration {
+pub(super) fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 

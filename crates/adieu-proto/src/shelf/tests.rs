@@ -2,11 +2,11 @@
 //! the pool, one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::lifecycle::tests::start;
 
 type Test = Shelf<u32, u32, &'static str>;
 
@@ -147,8 +147,7 @@ impl World {
                     self.lent.push((slot, connection, origin));
                 } else {
                     let ticket = self.shelf.draw();
-                    let waiter =
-                        Waiter { since: Instant::now(), deadline: None, waker: ticket.number() as u32 };
+                    let waiter = Waiter { since: start(), deadline: None, waker: ticket.number() as u32 };
                     self.shelf.wait(origin, ticket, wanted, waiter, &mut effects);
                     if self.shelf.is_closed() {
                         self.woken.insert(ticket.number() as u32);
@@ -308,7 +307,7 @@ proptest! {
 fn ask(shelf: &mut Test, origin: Origin, wanted: Wanted) -> (Ticket, Effects<u32, u32>) {
     let mut effects = Effects::default();
     let ticket = shelf.draw();
-    let waiter = Waiter { since: Instant::now(), deadline: None, waker: ticket.number() as u32 };
+    let waiter = Waiter { since: start(), deadline: None, waker: ticket.number() as u32 };
     shelf.wait(origin, ticket, wanted, waiter, &mut effects);
     (ticket, effects)
 }
@@ -376,7 +375,7 @@ fn a_connection_that_died_before_it_was_used_leaves_its_request_at_its_place() {
     let slot = shelf.opened(effects.open[0].0, 7, &mut rest).unwrap();
     assert!(matches!(shelf.poll(origin, first, &0), Some(Grant::Connection(_, 7))));
     shelf.leave(slot, &mut rest);
-    let waiter = Waiter { since: Instant::now(), deadline: None, waker: 1 };
+    let waiter = Waiter { since: start(), deadline: None, waker: 1 };
     shelf.wait(origin, first, Wanted::Any, waiter, &mut rest);
     assert_eq!((shelf.ahead(origin, first), shelf.ahead(origin, second)), (Some(0), Some(1)));
 }

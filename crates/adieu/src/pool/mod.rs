@@ -8,6 +8,7 @@
 //! | `route` | where a request belongs, found without building anything |
 //! | `waiting` | a request that waits for a connection |
 //! | `open` | the task that opens a connection |
+//! | `prewarm` | connections that are opened before they are needed |
 //! | `stale` | what is done when the clock jumped, or a name means other addresses |
 //! | `registry` | all connections that are alive |
 //! | `close` | closing one, one origin's, the idle ones, all |
@@ -21,6 +22,7 @@ mod close;
 mod counter;
 mod desk;
 mod open;
+mod prewarm;
 mod registry;
 mod route;
 mod stale;
@@ -28,20 +30,19 @@ mod stats;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use adieu_proto::h1::Config;
 use adieu_proto::lifecycle::{CloseReport, ConnectionId, Snapshot, State};
-use adieu_proto::shelf::{Effects, Limits, Origin, Wanted};
+use adieu_proto::shelf::{Effects, Limits, Origin};
 
 use crate::connect::{Connector, Target};
 use crate::drive::{Departures, Keeper, Wire};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Events, Happening, Observers};
-use crate::rt::{self, Runtime, RuntimeId, WallClock};
+use crate::rt::{self, Runtime, WallClock};
 
 pub use close::ClientReport;
 pub(crate) use close::{ClosingAll, WhenDropped};
@@ -143,46 +144,6 @@ impl Pool {
         Ok((desk, origin))
     }
 
-    /// Opens connections to the origin of `uri` until so many are idle, and tells how many are.
-    pub(crate) async fn prewarm(
-        self: &Arc<Self>,
-        uri: &http::Uri,
-        partition: Option<&Partition>,
-        connections: usize,
-    ) -> Result<usize, Error> {
-        let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
-        let (counts, origin) = {
-            let (desk, origin) = self.locate(&Route { uri, partition, runtime })?;
-            (desk.shelf.counts(origin), origin)
-        };
-        let limits = self.settings.limits;
-        let most = [limits.per_origin, limits.in_all].into_iter().flatten().min().unwrap_or(usize::MAX);
-        let missing = connections.min(most).saturating_sub(counts.connections());
-        let now = rt::now();
-        let mut waiting: Vec<_> = (0..missing)
-            .map(|_| Some(Waiting::new(self.clone(), now, origin, Wanted::Fresh, None, None)))
-            .collect();
-        // All at once; each is kept until the last is there, or nobody waits for that, lest one serve for two.
-        let mut lent = Borrowed { pool: self, wires: Vec::new() };
-        let opened = poll_fn(|cx| {
-            for slot in &mut waiting {
-                let Some(Poll::Ready(waited)) = slot.as_mut().map(|waiting| waiting.poll(cx)) else {
-                    continue;
-                };
-                *slot = None;
-                match waited {
-                    Ok(Waited { wire, .. }) => lent.wires.push(wire),
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            }
-            if waiting.iter().all(Option::is_none) { Poll::Ready(Ok(())) } else { Poll::Pending }
-        });
-        let opened = opened.await;
-        drop(lent);
-        opened?;
-        Ok(self.desk().shelf.counts(origin).idle)
-    }
-
     /// What happens from now on.
     pub(crate) fn subscribe(&self, capacity: usize) -> Events {
         let events = self.settings.observers.subscribe(capacity);
@@ -277,18 +238,6 @@ impl Pool {
         }
         stats.origins.sort_by(|a, b| (&a.origin, &a.partition).cmp(&(&b.origin, &b.partition)));
         stats
-    }
-}
-
-/// Connections that were lent and not used: they go back when this is dropped.
-struct Borrowed<'p> {
-    pool: &'p Arc<Pool>,
-    wires: Vec<Arc<Wire>>,
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        self.wires.iter().for_each(|wire| self.pool.put_back(wire));
     }
 }
 

@@ -69,8 +69,7 @@ fn one_lent() -> (Arc<Counter<Bare>>, Origin, Slot) {
 }
 
 fn waiter(waker: &Waker) -> Waiter<Waker> {
-    #[expect(clippy::disallowed_methods, reason = "nobody looks at it")]
-    Waiter { since: std::time::Instant::now(), deadline: None, waker: waker.clone() }
+    Waiter { since: crate::rt::now(), deadline: None, waker: waker.clone() }
 }
 
 /// Does what follows. What is to be opened opens at once.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use adieu::connect::{Connect, Connecting, Resolve, Resolving, Target};
 use adieu::{Blame, Body, Client, CloseMode, ErrorKind, ResponseExt};
 
-use super::counting::Counting;
+use super::counting::{Counting, Manners};
+
 use super::net::{Net, SMALL};
-use super::smoke::POLITE;
 use crate::support::{beside, in_time, settle, watch_for_hangs};
 
 /// The error of a GET; one line, and nothing is left of it.
@@ -158,7 +158,7 @@ async fn requests_that_cannot_be_sent_leave_their_connection_to_the_next() {
 
 #[tokio::test]
 async fn a_client_that_is_closed() {
-    let server = Counting::start(POLITE);
+    let server = Counting::start(Manners::POLITE);
     let client = client();
     drop(client.close(CloseMode::graceful()));
     let text = "the client is closed".to_owned();

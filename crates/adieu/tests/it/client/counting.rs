@@ -1,5 +1,6 @@
 //! A server that counts: connections, those that are open at the same moment, requests. It runs in a thread of its own.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,13 @@ pub(crate) struct Manners {
     /// Of so many exchanges one ends the connection: by `Connection: close`, by FIN right behind the answer, or by a reset of
     /// the idle connection a little later. 0: none does.
     pub(crate) ends_one_in: u64,
+    /// Of so many answers one takes longer than anybody waits. 0: none does.
+    pub(crate) slow_one_in: u64,
+}
+
+impl Manners {
+    /// Answers everything at once, and ends nothing.
+    pub(crate) const POLITE: Self = Self { pause: Duration::ZERO, ends_one_in: 0, slow_one_in: 0 };
 }
 
 /// A server that counts.
@@ -25,12 +33,13 @@ pub(crate) struct Counting {
     over: Arc<AtomicBool>,
 }
 
-#[derive(Default)]
 struct Counts {
+    port: u16,
     accepted: AtomicUsize,
     requests: AtomicUsize,
     most: AtomicUsize,
-    open: Mutex<Vec<Arc<TcpStream>>>,
+    /// The ports of the clients that were accepted.
+    clients: Mutex<BTreeSet<u16>>,
 }
 
 impl Counting {
@@ -38,7 +47,14 @@ impl Counting {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (counts, over) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
+        let counts = Counts {
+            port: address.port(),
+            accepted: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            clients: Mutex::default(),
+        };
+        let (counts, over) = (Arc::new(counts), Arc::<AtomicBool>::default());
         let (shared, ended) = (counts.clone(), over.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -46,10 +62,9 @@ impl Counting {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while !ended.load(Ordering::Relaxed) {
                     let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
-                    let Ok(Ok((stream, _))) = accepted else { continue };
+                    let Ok(Ok((stream, client))) = accepted else { continue };
                     stream.set_nodelay(true).unwrap();
-                    let stream = Arc::new(stream);
-                    shared.arrived(&stream);
+                    shared.arrived(client.port());
                     tokio::spawn(serve(shared.clone(), stream, manners));
                 }
             });
@@ -76,6 +91,17 @@ impl Counting {
         self.counts.most.load(Ordering::SeqCst)
     }
 
+    /// Soon every connection has ended: what the client said last is on its way.
+    pub(crate) async fn assert_over(&self) {
+        for _ in 0..200 {
+            if self.open() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} connections are left", self.open());
+    }
+
     /// Connections that neither side has ended.
     pub(crate) fn open(&self) -> usize {
         self.counts.open_now()
@@ -89,34 +115,33 @@ impl Drop for Counting {
 }
 
 impl Counts {
-    fn arrived(&self, stream: &Arc<TcpStream>) {
+    fn arrived(&self, client: u16) {
+        self.clients.lock().unwrap().insert(client);
         self.accepted.fetch_add(1, Ordering::SeqCst);
-        self.open.lock().unwrap().push(stream.clone());
         self.most.fetch_max(self.open_now(), Ordering::SeqCst);
     }
 
-    /// Looks at every socket, so that an end which has come and was not read yet counts.
+    /// Asks the kernel, for an end that has come and was not read yet counts. It lists one after the other, and some twice,
+    /// so those that came since are left out: what is counted was open when it began.
     fn open_now(&self) -> usize {
-        let mut open = self.open.lock().unwrap();
-        open.retain(|stream| !has_ended(stream));
-        open.len()
-    }
-
-    fn left(&self, stream: &Arc<TcpStream>) {
-        self.open.lock().unwrap().retain(|open| !Arc::ptr_eq(open, stream));
-    }
-}
-
-fn has_ended(stream: &TcpStream) -> bool {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    match socket2::SockRef::from(stream).recv_with_flags(&mut byte, flags) {
-        Ok(bytes) => bytes == 0,
-        Err(error) => error.kind() != ErrorKind::WouldBlock,
+        let clients = self.clients.lock().unwrap();
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let open = table.lines().filter_map(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let (local, remote, state) = (words.next()?, words.next()?, words.next()?);
+            (port(local) == Some(self.port) && state == ESTABLISHED).then(|| port(remote))?
+        });
+        open.filter(|client| clients.contains(client)).collect::<BTreeSet<_>>().len()
     }
 }
 
-async fn serve(counts: Arc<Counts>, stream: Arc<TcpStream>, manners: Manners) {
+fn port(address: &str) -> Option<u16> {
+    u16::from_str_radix(address.split_once(':')?.1, 16).ok()
+}
+
+const ESTABLISHED: &str = "01";
+
+async fn serve(counts: Arc<Counts>, stream: TcpStream, manners: Manners) {
     let mut buffer = Vec::<u8>::new();
     loop {
         let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
@@ -135,6 +160,11 @@ async fn serve(counts: Arc<Counts>, stream: Arc<TcpStream>, manners: Manners) {
         if !manners.pause.is_zero() {
             tokio::time::sleep(manners.pause).await;
         }
+        if manners.slow_one_in > 0 && number.is_multiple_of(manners.slow_one_in) {
+            // Only its end is awaited.
+            let _ = stream.readable().await;
+            break;
+        }
         let ends = manners.ends_one_in > 0 && number.is_multiple_of(manners.ends_one_in);
         let how = (number / manners.ends_one_in.max(1)) % 3;
         let close = if ends && how == 0 { "Connection: close\r\n" } else { "" };
@@ -145,12 +175,11 @@ async fn serve(counts: Arc<Counts>, stream: Arc<TcpStream>, manners: Manners) {
         if ends {
             if how == 2 {
                 tokio::time::sleep(Duration::from_millis(3)).await;
-                let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+                let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
             break;
         }
     }
-    counts.left(&stream);
 }
 
 async fn write(stream: &TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {

@@ -3,10 +3,19 @@
 mod bad_input;
 mod bodies;
 mod building;
+mod closing;
 mod counting;
+mod dropping;
+mod hard_cases;
+mod limits;
 mod net;
+mod opening;
+mod queue;
+mod reports;
 mod seeded;
 mod smoke;
+mod storm;
 mod timeouts;
+
 mod watch;
 mod wires;

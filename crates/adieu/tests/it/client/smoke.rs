@@ -9,11 +9,9 @@ use adieu::{Client, CloseMode, ErrorKind, ResponseExt, State};
 
 use super::counting::{Counting, Manners};
 
-pub(super) const POLITE: Manners = Manners { pause: Duration::ZERO, ends_one_in: 0 };
-
 #[tokio::test]
 async fn one_connection_serves_one_request_after_the_other() {
-    let server = Counting::start(POLITE);
+    let server = Counting::start(Manners::POLITE);
     let client = Client::builder().no_proxies().build().unwrap();
     for number in 1..=5 {
         let response = client.get(server.url("/")).send().await.unwrap();
@@ -36,7 +34,7 @@ async fn one_connection_serves_one_request_after_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_tasks_over_ten_connections() {
-    let server = Counting::start(Manners { pause: Duration::from_millis(1), ends_one_in: 7 });
+    let server = Counting::start(Manners { pause: Duration::from_millis(1), ends_one_in: 7, slow_one_in: 0 });
     let events = Arc::new(Mutex::new(Vec::<Event>::new()));
     let log = events.clone();
     let client = Client::builder()

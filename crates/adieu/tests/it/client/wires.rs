@@ -243,3 +243,17 @@ pub(super) async fn text(
 ) -> Result<String, adieu::Error> {
     adieu::ResponseExt::text(response.await?).await
 }
+
+/// Asks in a task of its own.
+pub(super) fn ask(client: &Client, url: &str) -> tokio::task::JoinHandle<Result<String, adieu::Error>> {
+    let asked = client.get(url).send();
+    beside(text(asked))
+}
+
+/// Asks, and answers on a connection that is there or is opened for it; the number of its exchange.
+pub(super) async fn exchange(client: &Client, url: &str) -> u64 {
+    let response = in_time(client.get(url).send()).await.unwrap();
+    let exchange = response.body().info().unwrap().exchange;
+    assert_eq!(in_time(adieu::ResponseExt::text(response)).await.unwrap(), "ok");
+    exchange
+}
