@@ -45,7 +45,7 @@ enum Kind {
     Bytes(Bytes),
     Trailers(Box<HeaderMap>),
     /// Several pieces, then perhaps trailers.
-    Pieces(Early, Option<Box<HeaderMap>>),
+    Pieces(Box<Early>, Option<Box<HeaderMap>>),
     Incoming(Box<Incoming>),
     /// None, but a connection that another protocol has.
     Upgraded(Box<Upgraded>),
@@ -155,7 +155,7 @@ impl Body {
             (Some(only), true, None) => Kind::Bytes(only),
             (Some(first), _, trailers) => {
                 pieces.put_back(first);
-                Kind::Pieces(pieces, trailers.map(Box::new))
+                Kind::Pieces(Box::new(pieces), trailers.map(Box::new))
             }
         })
     }

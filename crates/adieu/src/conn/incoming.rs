@@ -27,8 +27,7 @@ pub(super) struct Incoming {
 #[derive(Debug, Default)]
 pub(super) struct Early {
     first: Bytes,
-    /// Mostly there are none.
-    more: Option<Box<VecDeque<Bytes>>>,
+    more: VecDeque<Bytes>,
 }
 
 impl Early {
@@ -36,7 +35,7 @@ impl Early {
         if self.is_empty() {
             self.first = piece;
         } else {
-            self.more.get_or_insert_default().push_back(piece);
+            self.more.push_back(piece);
         }
     }
 
@@ -48,18 +47,17 @@ impl Early {
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         match std::mem::take(&mut self.first) {
-            first if first.is_empty() => self.more.as_mut()?.pop_front(),
+            first if first.is_empty() => self.more.pop_front(),
             first => Some(first),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.more.as_ref().is_none_or(|more| more.is_empty())
+        self.first.is_empty() && self.more.is_empty()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.first.len() + self.more.iter().flat_map(|more| more.iter()).map(Bytes::len).sum::<usize>())
-            as u64
+        (self.first.len() + self.more.iter().map(Bytes::len).sum::<usize>()) as u64
     }
 }
 

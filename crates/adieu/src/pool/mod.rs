@@ -103,12 +103,12 @@ impl Pool {
         route: &Route<'_>,
     ) -> Result<(Origin, Option<Arc<Wire>>), Error> {
         let (mut desk, origin) = self.locate(route)?;
-        if desk.clocks.is_due(now) {
-            if let Some(jump) = desk.clocks.jumped(now) {
-                drop(desk);
-                self.distrust(now, jump);
-                desk = self.desk();
-            }
+        if desk.clocks.is_due(now)
+            && let Some(jump) = desk.clocks.jumped(now)
+        {
+            drop(desk);
+            self.distrust(now, jump);
+            desk = self.desk();
         }
         let taken = desk.take(origin);
         if let Some(every) = self.settings.refresh {
