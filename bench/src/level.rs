@@ -68,8 +68,8 @@ impl fmt::Display for Level {
     }
 }
 
-// Once `clients/adieu_client.rs` is compiled in, `Client::Adieu, Client::AdieuObserved` come first here.
-const POOLED: &[Client] = &[Client::Adieu, Client::HyperUtil, Client::Reqwest, Client::Ureq, Client::Bare];
+const POOLED: &[Client] =
+    &[Client::Adieu, Client::AdieuObserved, Client::HyperUtil, Client::Reqwest, Client::Ureq, Client::Bare];
 
 #[cfg(test)]
 mod tests {

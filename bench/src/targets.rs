@@ -97,7 +97,7 @@ const fn target(
 }
 
 const TARGETS: &[Target] = {
-    use Client::{Adieu, AdieuObserved, Bare, Hyper, HyperUtil, Reqwest};
+    use Client::{Adieu, Bare, Hyper, HyperUtil, Reqwest};
     use Figure::{Allocations, Instructions, OutsideCipher, SystemCalls, Throughput};
     use Level::{Client as Pool, Conn};
     const LONG: &[Row] = &[Row::Segment, Row::Down, Row::Up];
@@ -105,7 +105,6 @@ const TARGETS: &[Target] = {
         target(Pool, &[Row::Small], Instructions, Adieu, HyperUtil, 0.45),
         target(Pool, &[Row::Small], Allocations, Adieu, HyperUtil, 0.5),
         target(Pool, &[Row::Small], SystemCalls, Adieu, Bare, 1.0),
-        target(Pool, &[Row::Small], Instructions, AdieuObserved, Adieu, 1.01),
         target(Pool, &[Row::TlsSmall], OutsideCipher, Adieu, Reqwest, 0.7),
         target(Pool, &[Row::Small], Throughput, Adieu, Bare, 0.9),
         target(Pool, &[Row::Small], Throughput, Adieu, HyperUtil, 1.4),
