@@ -50,6 +50,7 @@ const USUAL_FIELDS: usize = 32;
 
 impl HeadReader {
     /// Takes one head out of `buffer` once it is there as a whole.
+    #[inline]
     pub fn read(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
         if buffer.is_empty() || !self.worth_a_look(buffer) {
             return self.more(buffer, limits);
@@ -70,6 +71,7 @@ impl HeadReader {
     }
 
     /// Takes the head out of the buffer and cuts it where the fields lie: nothing is copied.
+    #[inline]
     fn take(
         &mut self,
         parsed: Option<Parsed>,
