@@ -99,8 +99,9 @@ impl Pool {
     fn closing(self: &Arc<Self>, alive: impl IntoIterator<Item = Live>, mode: CloseMode) -> ClosingAll {
         let leaving = alive.into_iter().map(|live| match live {
             Live::Opening(birth) => {
-                birth.call_off(CloseReason::User(mode.kind()));
-                Leaving::Opening(birth, Farewell::Closed(mode))
+                let farewell = Farewell::Closed(mode);
+                birth.call_off(farewell);
+                Leaving::Opening(birth, farewell)
             }
             Live::Open(wire) => {
                 let awaited = Awaited::new(wire);
@@ -121,7 +122,7 @@ impl Drop for WhenDropped {
         self.0.carry_out(todo);
         for (_, live) in alive {
             match live {
-                Live::Opening(birth) => birth.call_off(Farewell::Dropped.reason()),
+                Live::Opening(birth) => birth.call_off(Farewell::Dropped),
                 Live::Open(wire) => Farewell::Dropped.bid(&wire),
             }
         }

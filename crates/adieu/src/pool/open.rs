@@ -54,7 +54,7 @@ impl Pool {
         };
         attempt.teller.tell(now, || Happening::Opening);
         if let Some(farewell) = self.registry.add(id, origin, Live::Opening(birth)) {
-            attempt.birth.call_off(farewell.reason());
+            attempt.birth.call_off(farewell);
         }
         runtime.clone().spawn(attempt.run(target, runtime));
     }
@@ -109,7 +109,7 @@ impl Attempt {
         let wire = Wire::new(now, parts);
         self.stage = Stage::Over;
         let farewell = self.pool.registry.add(wire.id(), self.origin, Live::Open(wire.clone()));
-        self.birth.became(&wire);
+        let called_off = self.birth.became(&wire);
         let mut todo = Effects::default();
         let mut desk = self.pool.desk();
         desk.opened(self.opening, self.origin, &wire, &mut todo);
@@ -117,7 +117,7 @@ impl Attempt {
             entry.resolved = Some(now);
         }
         drop(desk);
-        if let Some(farewell) = farewell {
+        for farewell in farewell.into_iter().chain(called_off) {
             farewell.bid(&wire);
         }
         self.pool.carry_out(todo);

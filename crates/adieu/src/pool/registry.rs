@@ -48,7 +48,7 @@ pub(super) struct Birth {
 
 enum Stage {
     /// It goes on, unless it was called off.
-    Running { life: Box<Lifecycle>, off: Option<CloseReason>, wakers: Vec<Waker> },
+    Running { life: Box<Lifecycle>, off: Option<Farewell>, wakers: Vec<Waker> },
     /// It became this connection.
     Open(Arc<Wire>),
     /// It failed, or was called off.
@@ -84,18 +84,21 @@ impl Registry {
     /// From now on what is added is closed like this; all that are there.
     pub(super) fn close(&self, farewell: Farewell) -> Vec<(Origin, Live)> {
         let mut roll = self.lock();
-        roll.closed = Some(match (roll.closed, farewell) {
-            (Some(Farewell::Closed(before)), Farewell::Closed(mode)) => {
-                Farewell::Closed(before.stricter(mode))
-            }
-            (Some(before), Farewell::Dropped) => before,
-            (_, farewell) => farewell,
-        });
+        roll.closed = Some(farewell.after(roll.closed));
         roll.alive.values().cloned().collect()
     }
 }
 
 impl Farewell {
+    /// Both this and what was said before: the stricter.
+    fn after(self, before: Option<Self>) -> Self {
+        match (before, self) {
+            (Some(Self::Closed(before)), Self::Closed(mode)) => Self::Closed(before.stricter(mode)),
+            (Some(before), Self::Dropped) => before,
+            (_, farewell) => farewell,
+        }
+    }
+
     /// Closes a connection like this.
     pub(super) fn bid(self, wire: &Arc<Wire>) {
         match self {
@@ -122,11 +125,11 @@ impl Birth {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls it off, for this reason. The first reason counts.
-    pub(super) fn call_off(&self, reason: CloseReason) {
+    /// Calls it off. Where it is too late for that, the connection that it becomes is closed like this.
+    pub(super) fn call_off(&self, farewell: Farewell) {
         let mut stage = self.lock();
         let Stage::Running { off, wakers, .. } = &mut *stage else { return };
-        off.get_or_insert(reason);
+        *off = Some(farewell.after(*off));
         let wakers = std::mem::take(wakers);
         drop(stage);
         wakers.into_iter().for_each(Waker::wake);
@@ -135,7 +138,7 @@ impl Birth {
     /// Why it was called off, or a call when it is.
     pub(super) fn poll_off(&self, cx: &Context<'_>) -> Poll<CloseReason> {
         match &mut *self.lock() {
-            Stage::Running { off: Some(reason), .. } => Poll::Ready(reason.clone()),
+            Stage::Running { off: Some(farewell), .. } => Poll::Ready(farewell.reason()),
             Stage::Running { wakers, .. } => {
                 enlist(wakers, cx);
                 Poll::Pending
@@ -155,9 +158,9 @@ impl Birth {
         }
     }
 
-    /// It became this connection.
-    pub(super) fn became(&self, wire: &Arc<Wire>) {
-        self.end(Stage::Open(wire.clone()));
+    /// It became this connection. Tells how that must be closed, if it was called off too late.
+    pub(super) fn became(&self, wire: &Arc<Wire>) -> Option<Farewell> {
+        self.end(Stage::Open(wire.clone()))
     }
 
     /// It failed, or was called off.
@@ -165,11 +168,11 @@ impl Birth {
         self.end(Stage::Over(Box::new(report)));
     }
 
-    fn end(&self, end: Stage) {
+    fn end(&self, end: Stage) -> Option<Farewell> {
         let before = std::mem::replace(&mut *self.lock(), end);
-        if let Stage::Running { wakers, .. } = before {
-            wakers.into_iter().for_each(Waker::wake);
-        }
+        let Stage::Running { wakers, off, .. } = before else { return None };
+        wakers.into_iter().for_each(Waker::wake);
+        off
     }
 
     /// How it ended.
