@@ -1,7 +1,8 @@
 //! The counter: the shelf behind its lock, and how a request stands in line at it. It knows no runtime and no connection,
 //! so that `loom` can try every order in which threads may come (see `counter/loom.rs`).
 
-#[cfg(all(test, adieu_loom))]
+#[cfg(test)]
+#[cfg(adieu_loom)]
 mod loom;
 
 use std::sync::PoisonError;

@@ -16,7 +16,8 @@
 //!
 //! The lock is held for a few steps over memory; what follows from them (wakers, connections to open or to close) is
 //! done after it was let go of. Whoever gets a connection while it waits finds it under that same lock, so a wake-up
-//! cannot be lost: a request that is dropped puts back what it was granted.
+//! cannot be lost: a request that is dropped puts back what it was granted. The roll of the living has a lock of its own, a
+//! leaf, taken under the first where the books must agree with it.
 
 mod close;
 mod counter;

@@ -1,8 +1,10 @@
 //! Closing a client, or a part of it, in every mode and at every moment.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use adieu::{CloseKind, CloseMode, CloseReason, ConnectionId, Ended, ErrorKind, State};
+use adieu::observe::{Event, Happening};
+use adieu::{Client, CloseKind, CloseMode, CloseReason, ConnectionId, Ended, ErrorKind, State};
 use adieu_testkit::Ended as End;
 
 use super::reports::Reports;
@@ -214,6 +216,29 @@ async fn one_that_is_being_opened_can_be_closed_too() {
     assert_eq!((report.reason, report.age), (CloseReason::User(CloseKind::Now), Duration::ZERO));
     let error = in_time(asked).await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.connection()), (ErrorKind::Closed, Some(opening.id)));
+}
+
+/// A hook that is told of an opening may close the connection, and need not wait for that.
+#[tokio::test(start_paused = true)]
+async fn one_that_has_just_opened_is_closed_by_whoever_says_so_first() {
+    let client = Arc::new(OnceLock::<Client>::new());
+    let held = client.clone();
+    let closes = move |event: &Event| {
+        let at_once = matches!(event.what, Happening::Opened).then_some(event.connection).flatten();
+        if let (Some(id), Some(client)) = (at_once, held.get()) {
+            drop(client.close_connection(id, CloseMode::now()).unwrap());
+        }
+    };
+    let net = Net::polite();
+    let (reports, built) = Reports::of(net.client().observer(closes));
+    client.set(built).unwrap();
+    let client = client.get().unwrap();
+    // A request takes no more than so many that are gone before they can be used.
+    let error = in_time(client.get(URL).send()).await.unwrap_err();
+    assert_eq!((error.kind(), net.connects()), (ErrorKind::Closed, 3));
+    settle().await;
+    assert_eq!((reports.all().len(), net.alive(), client.connections().len()), (3, 0, 0));
+    assert!(reports.all().iter().all(|report| report.reason == CloseReason::User(CloseKind::Now)));
 }
 
 /// Without any traffic, and though nobody polls anything.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use adieu::{Client, CloseMode, ErrorKind};
+use adieu::observe::{Event, Happening};
+use adieu::{Client, CloseMode, ErrorKind, State};
 use adieu_testkit::world::Chance;
 
 use super::counting::{Counting, Manners};
-use super::wires::text;
+use super::reports::Reports;
+use super::wires::{self, Net, text};
 use crate::support::{beside, in_time, watch_for_hangs};
 
 const TASKS: u64 = 1_000;
@@ -148,4 +150,33 @@ async fn the_same_on_many_threads_and_at_once() {
     closed_in_the_middle(CloseMode::graceful().drain(Duration::from_millis(100))).await;
     closed_in_the_middle(CloseMode::now()).await;
     closed_in_the_middle(CloseMode::abort()).await;
+}
+
+/// Over and over: whoever learns that a close is over finds all of it in the books.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_sums_agree_at_the_moment_at_which_a_close_is_over() {
+    watch_for_hangs();
+    const CONNECTIONS: u64 = 16;
+    // Whoever is slow to hear of an end gives others the time to look.
+    let slow = |event: &Event| {
+        if matches!(event.what, Happening::StateChanged { to: State::Closed, .. }) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    };
+    for _ in 0..100 {
+        let (reports, client) = Reports::of(Net::polite().client().observer(slow));
+        client.prewarm("http://host/", CONNECTIONS as usize).await.unwrap();
+        let asked: Vec<_> = (0..CONNECTIONS).map(|_| wires::ask(&client, "http://host/")).collect();
+        for task in asked {
+            task.await.unwrap().unwrap();
+        }
+        let opened = client.stats().total.opened;
+        let report = in_time(client.close(CloseMode::now())).await;
+        assert_eq!(report.connections.len() as u64, opened, "{report}");
+        assert_eq!(reports.all().len() as u64, opened, "each was told before");
+        assert_eq!((report.total.opened, report.total.closed.values().sum()), (opened, opened), "{report}");
+        assert_eq!((report.total.exchanges, report.total.alive()), (CONNECTIONS, 0), "{report}");
+        assert_eq!(client.stats().total, report.total);
+        assert!(client.connections().is_empty());
+    }
 }
