@@ -227,7 +227,8 @@ impl Client {
         ClientClosing(self.shared.pool.close_idle(CloseMode::graceful()))
     }
 
-    /// Closes the connections to the origin of `uri`, in all partitions; the client stays usable, for this origin too.
+    /// Closes the connections to the origin of `uri`, in all partitions; the client stays usable, for this origin too. A
+    /// connection that is being opened is left to the requests that wait for it, but for the modes `now` and `abort`.
     ///
     /// # Errors
     ///

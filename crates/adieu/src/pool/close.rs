@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use adieu_proto::lifecycle::{CloseMode, CloseReason, CloseReport, ConnectionId, Ended};
+use adieu_proto::lifecycle::{CloseKind, CloseMode, CloseReason, CloseReport, ConnectionId, Ended};
 use adieu_proto::shelf::Effects;
 
 use super::registry::{Birth, Farewell, Live};
@@ -68,7 +68,8 @@ impl Pool {
         self.closing(idle.into_iter().map(Live::Open), mode)
     }
 
-    /// Closes the connections of one origin, in all partitions and runtimes.
+    /// Closes the connections of one origin, in all partitions and runtimes. What is being opened is left to the requests that
+    /// wait for it, unless they shall fail at once.
     pub(crate) fn close_origin(self: &Arc<Self>, origin: &str, mode: CloseMode) -> ClosingAll {
         let desk = self.desk();
         let ours: Vec<_> =
@@ -80,8 +81,10 @@ impl Pool {
             idle.append(&mut self.desk().shelf.clear_idle(Some(origin), &mut todo));
         }
         drop(idle);
+        let at_once = mode.kind() > CloseKind::Half;
         let alive = self.registry.all().into_iter().filter(|(origin, _)| ours.contains(origin));
-        let closing = self.closing(alive.map(|(_, live)| live), mode);
+        let alive = alive.map(|(_, live)| live).filter(|live| at_once || matches!(live, Live::Open(_)));
+        let closing = self.closing(alive, mode);
         self.carry_out(todo);
         closing
     }

@@ -8,7 +8,7 @@ use adieu::{Client, CloseKind, CloseMode, CloseReason, ConnectionId, Ended, Erro
 use adieu_testkit::Ended as End;
 
 use super::reports::Reports;
-use super::wires::{Net, OK, Plan, answer, answer_all, ask, exchange};
+use super::wires::{AT_ONCE, Net, OK, Plan, answer, answer_all, ask, exchange};
 use crate::support::{beside, clock, in_time, pass, settle};
 
 const URL: &str = "http://host/";
@@ -185,6 +185,25 @@ async fn who_waits_while_its_origin_is_closed_gets_a_new_connection() {
     drop(peer);
     assert_eq!(in_time(closing).await.unwrap().connections.len(), 1);
     assert_eq!(client.connections().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_opened_is_left_to_those_who_wait_unless_they_shall_fail_at_once() {
+    let slow = || Plan { takes: Duration::from_secs(1), ..AT_ONCE };
+    let (net, mut accepts) = Net::planned(move |_| slow());
+    let client = net.client().build().unwrap();
+    let first = ask(&client, URL);
+    settle().await;
+    let report = in_time(client.close_origin(URL, CloseMode::graceful()).unwrap()).await;
+    assert!(report.connections.is_empty(), "{report}");
+    beside(answer_all(accepts.next().await));
+    in_time(first).await.unwrap().unwrap();
+    in_time(client.close_idle()).await;
+    let second = ask(&client, URL);
+    settle().await;
+    let report = in_time(client.close_origin(URL, CloseMode::now()).unwrap()).await;
+    assert_eq!(report.connections.len(), 1, "{report}");
+    assert_eq!(in_time(second).await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[tokio::test(start_paused = true)]

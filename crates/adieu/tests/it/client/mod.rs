@@ -17,5 +17,7 @@ mod smoke;
 mod storm;
 mod timeouts;
 
+#[cfg(feature = "tls")]
+mod tunnelled;
 mod watch;
 mod wires;
