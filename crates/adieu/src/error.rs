@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use adieu_proto::codec::request::Unsendable;
-use adieu_proto::fate::Facts;
+use adieu_proto::fate::{Answer, Facts, Fate, fate_of};
 use adieu_proto::h1::{BodyMisfit, Failure};
 use adieu_proto::lifecycle::{Blame, CloseReason, ConnectionId, ExchangePhase, Phase};
 use http::StatusCode;
@@ -20,6 +20,7 @@ struct Cause {
     reason: Option<CloseReason>,
     at: ExchangePhase,
     facts: Option<Facts>,
+    answer: Answer,
     connection: Option<ConnectionId>,
     source: Option<BoxError>,
 }
@@ -85,6 +86,7 @@ impl Error {
             reason: None,
             at: ExchangePhase::None,
             facts: None,
+            answer: Answer::None,
             connection: None,
             source: None,
         }))
@@ -128,8 +130,14 @@ impl Error {
             _ => ErrorKind::Closed,
         };
         let mut error = Self::new(kind).because(failure.reason).on(connection);
-        (error.0.at, error.0.facts) = (failure.at, Some(failure.facts));
-        error
+        error.0.at = failure.at;
+        error.of_request(failure.facts, failure.answer)
+    }
+
+    /// What is known of the request, and what came back for it.
+    pub(crate) fn of_request(mut self, facts: Facts, answer: Answer) -> Self {
+        (self.0.facts, self.0.answer) = (Some(facts), answer);
+        self
     }
 
     pub(crate) fn misfit(misfit: BodyMisfit) -> Self {
@@ -203,6 +211,27 @@ impl Error {
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
         self.0.facts.as_ref()
+    }
+
+    /// What became of the request: whether the peer can have acted on it. A verdict, drawn from the
+    /// [facts](Self::facts) alone.
+    ///
+    /// ```
+    /// # fn example(error: adieu::Error) -> bool {
+    /// use adieu::Fate;
+    ///
+    /// let may_be_sent_again = matches!(error.fate(), Fate::NotSent | Fate::NotProcessed(_));
+    /// # may_be_sent_again
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match (&self.0.facts, self.0.kind) {
+            (Some(facts), _) => fate_of(facts, self.0.answer),
+            // They are about a response.
+            (None, ErrorKind::Status(_) | ErrorKind::BadBody | ErrorKind::IncompleteBody) => Fate::Answered,
+            (None, _) => Fate::NotSent,
+        }
     }
 
     /// On which connection.
@@ -291,6 +320,7 @@ impl fmt::Debug for Error {
         let mut debug = f.debug_struct("Error");
         debug.field("kind", &self.0.kind).field("reason", &self.0.reason).field("at", &self.0.at);
         debug
+            .field("fate", &self.fate())
             .field("facts", &self.0.facts)
             .field("connection", &self.0.connection)
             .field("source", &self.0.source);

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use adieu::connect::{Proxy, Target as Origin};
-use adieu::{Blame, Error, ErrorKind, ExchangePhase, Phase};
+use adieu::{Blame, Error, ErrorKind, ExchangePhase, Fate, Phase};
 
 use crate::exit::Exit;
 
@@ -15,15 +15,6 @@ pub(crate) struct Failure {
     pub(super) what: String,
     pub(super) fate: Fate,
     pub(super) tell: Tell,
-}
-
-/// What is known of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Not a byte of it was written.
-    NotSent,
-    /// Something may have been.
-    Open,
 }
 
 /// Whether it is worth a line.
@@ -42,7 +33,12 @@ impl Failure {
 
     /// A failure after something was written.
     pub(super) fn after(exit: Exit, what: impl Into<String>) -> Self {
-        Self { fate: Fate::Open, ..Self::before(exit, what) }
+        Self { fate: Fate::Unknown, ..Self::before(exit, what) }
+    }
+
+    /// A failure after the response began to come.
+    pub(super) fn answered(exit: Exit, what: impl Into<String>) -> Self {
+        Self { fate: Fate::Answered, ..Self::before(exit, what) }
     }
 
     /// What the client says of a request to this origin; it and its proxy are named where no connection is.
@@ -59,14 +55,13 @@ impl Failure {
                 None => format!("{origin}: {what}"),
             };
         }
-        let fate = if error.facts().is_none() { Fate::NotSent } else { Fate::Open };
-        Self { exit: exit_of(error), what, fate, tell: Tell::Aloud }
+        Self { exit: exit_of(error), what, fate: error.fate(), tell: Tell::Aloud }
     }
 
     /// What came could not be written.
     pub(super) fn write(error: &std::io::Error, whereto: &str) -> Self {
         let tell = if error.kind() == std::io::ErrorKind::BrokenPipe { Tell::No } else { Tell::Aloud };
-        Self { tell, ..Self::after(Exit::WRITE, format!("writing to {whereto}: {error}")) }
+        Self { tell, ..Self::answered(Exit::WRITE, format!("writing to {whereto}: {error}")) }
     }
 }
 

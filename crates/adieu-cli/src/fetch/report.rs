@@ -9,7 +9,7 @@ use std::time::Duration;
 use adieu::{CloseReport, ConnectionId};
 use serde::Serialize;
 
-use super::failure::{Failure, Fate};
+use super::failure::Failure;
 use crate::clock;
 use crate::exit::Exit;
 
@@ -81,10 +81,7 @@ impl Report {
             ok: ended.failure.is_none(),
             status: ended.status,
             error: ended.failure.map(|failure| failure.what.as_str()),
-            fate: ended.failure.and_then(|failure| match failure.fate {
-                Fate::NotSent => Some("not_sent"),
-                Fate::Open => None,
-            }),
+            fate: ended.failure.map(|failure| failure.fate.code()),
             connection: ended.connection.map(|(id, _)| id.number()),
             reused: ended.connection.is_some_and(|(_, used)| used == adieu::Use::Reused),
             replays: ended.replays,

@@ -7,14 +7,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use adieu::{
-    Body, CloseMode, ConnectionId, Error, ErrorKind, Phase, RequestOptions, ResponseExt, ResponseInfo, Use,
+    Body, CloseMode, ConnectionId, Error, ErrorKind, Fate, Phase, RequestOptions, ResponseExt, ResponseInfo,
+    Use,
 };
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::failure::{Failure, Fate, Tell};
+use super::failure::{Failure, Tell};
 use super::interrupt::Interrupt;
 use super::output::Sink;
 use super::plan::{Heads, Job, StatusErrors};
@@ -73,7 +74,7 @@ impl Run {
             if let Follow::UpTo(most) = self.plan.follow
                 && redirects > most
             {
-                return Err(Failure::after(Exit::REDIRECTS, format!("more than {most} redirects")));
+                return Err(Failure::answered(Exit::REDIRECTS, format!("more than {most} redirects")));
             }
             leg = next?;
             self.voice.step(format_args!("following the redirect to {}", leg.target));
@@ -121,7 +122,7 @@ impl Run {
         self.voice.response(&response);
         let status = response.status();
         if self.plan.errors == StatusErrors::Fail && status.as_u16() >= 400 {
-            return Err(Failure::after(Exit::STATUS, format!("the server answered {status}")));
+            return Err(Failure::answered(Exit::STATUS, format!("the server answered {status}")));
         }
         let next = match self.plan.follow {
             Follow::Never => None,
@@ -216,7 +217,9 @@ impl Run {
     fn failure(&self, error: &Error, leg: &Leg, notes: &Notes) -> Failure {
         notes.failed(error);
         match (error.kind(), error.connection()) {
-            (ErrorKind::Timeout(Phase::Exchange), Some(_)) => self.too_late(&error.phase(), notes),
+            (ErrorKind::Timeout(Phase::Exchange), Some(_)) => {
+                Failure { fate: error.fate(), ..self.too_late(&error.phase(), notes) }
+            }
             (ErrorKind::Timeout(Phase::Exchange), None) => {
                 Failure { fate: Fate::NotSent, ..self.too_late(&self.doing(leg), notes) }
             }
@@ -259,7 +262,7 @@ impl Run {
             Some(Ok(next)) => return Ok(next),
             Some(Err(failure)) => failure.fate,
             None if notes.connection.get().is_none() => Fate::NotSent,
-            None => Fate::Open,
+            None => Fate::Unknown,
         };
         Err(Failure { exit: Exit::INTERRUPTED, what: "interrupted".to_owned(), fate, tell: Tell::No })
     }

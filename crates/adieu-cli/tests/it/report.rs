@@ -77,12 +77,12 @@ fn what_was_never_sent_says_so() {
 }
 
 #[test]
-fn what_may_have_been_processed_does_not() {
+fn what_may_have_been_processed_is_unknown() {
     let peer = peer(Script::new().read_request().fin());
     let (ran, lines) = fetch_with_report(&[&peer.url("/")]);
     assert_eq!(ran.code, 52);
     let request = of_type(&lines, "request")[0];
-    assert_eq!((&request["fate"], &request["status"]), (&Value::Null, &Value::Null));
+    assert_eq!((&request["fate"], &request["status"]), (&"unknown".into(), &Value::Null));
     assert_eq!(request["error"], "the peer ended before any byte of a response (connection #1)");
     assert_eq!(of_type(&lines, "connection")[0]["reason"], "peer_ended_early");
 }

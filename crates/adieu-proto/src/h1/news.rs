@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 
 use crate::codec::limits::Limits;
 use crate::codec::request::{TargetForm, Unsendable};
-use crate::fate::Facts;
+use crate::fate::{Answer, Facts};
 use crate::lifecycle::{CloseReason, ExchangePhase, LifecycleLimits, Timeouts, TlsAlert};
 
 /// What one engine may be told. Everything has its default.
@@ -95,6 +95,8 @@ pub struct Failure {
     pub at: ExchangePhase,
     /// What is known of the request.
     pub facts: Facts,
+    /// What came back for it.
+    pub answer: Answer,
 }
 
 /// How one direction of the transport ended.

@@ -200,9 +200,10 @@ impl Sending {
                     Poll::Pending => silent = true,
                     Poll::Ready(frame) => {
                         if let Err(error) = give(&mut work.engine, now, frame) {
+                            let (facts, answer) = work.engine.evidence();
                             drop(work);
                             *stage = Stage::Failed;
-                            return Poll::Ready(Err(error.on(wire.id())));
+                            return Poll::Ready(Err(error.of_request(facts, answer).on(wire.id())));
                         }
                         if !work.engine.wants_write() || work.driver == Driver::Attendant {
                             continue;

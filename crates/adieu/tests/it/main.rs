@@ -11,6 +11,7 @@ mod client;
 mod close_modes;
 mod connect;
 mod dropping;
+mod fate;
 mod floors;
 mod hard_cases;
 mod limits;

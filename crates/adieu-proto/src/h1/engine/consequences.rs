@@ -47,7 +47,8 @@ impl Engine {
         if !self.is_running() || self.life.in_flight() > 0 {
             return;
         }
-        let failure = Failure { reason, at: self.phase(), facts: self.exchange.facts };
+        let (facts, answer) = self.evidence();
+        let failure = Failure { reason, at: self.phase(), facts, answer };
         self.exchange.progress = Progress::Failed(failure);
         self.clocks = Clocks::default();
         if !self.send.is_whole() {

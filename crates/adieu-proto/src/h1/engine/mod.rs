@@ -19,7 +19,7 @@ use http::{Method, Version};
 
 use crate::codec::framing::Rhythm;
 use crate::codec::request::Asked;
-use crate::fate::Facts;
+use crate::fate::{Answer, Facts};
 use crate::h1::clocks::Clocks;
 use crate::h1::news::{Config, Event, Failure, TransportEnd};
 use crate::h1::receive::{Place, ReceiveHalf, Step};
@@ -249,6 +249,17 @@ impl Engine {
             ReadSide::AwaitingFin(end) | ReadSide::Ended(end) => Some(end),
             ReadSide::Open | ReadSide::Ending(_) => None,
         }
+    }
+
+    /// What is known of the request in flight, and what came back for it.
+    #[must_use]
+    pub fn evidence(&self) -> (Facts, Answer) {
+        let answer = match self.receive.place() {
+            Place::Head if self.exchange.facts.answered > 0 => Answer::Part,
+            Place::Head | Place::Idle => Answer::None,
+            Place::Body | Place::UntilClose | Place::Done => Answer::Head,
+        };
+        (self.exchange.facts, answer)
     }
 
     /// How far the exchange in flight is.
