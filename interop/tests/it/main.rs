@@ -5,6 +5,7 @@
 
 mod apache;
 mod capture;
+mod client;
 mod door;
 mod haproxy;
 mod nginx;
