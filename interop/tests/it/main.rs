@@ -6,6 +6,7 @@
 mod apache;
 mod capture;
 mod client;
+mod comparison;
 mod door;
 mod haproxy;
 mod nginx;
