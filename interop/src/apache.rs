@@ -79,6 +79,7 @@ ErrorLog /dev/stderr
 LogLevel info
 LogFormat "{LOGGED} %m %U %>s, request %k, %X" short
 CustomLog /dev/stdout short
+# Enough threads: where all are busy, Apache ends idle connections without a word.
 StartServers 1
 ServerLimit 2
 ThreadsPerChild 32
