@@ -15,6 +15,7 @@ use crate::skip::need;
 pub struct ApacheConfig {
     directives: String,
     tls: Option<Identity>,
+    files: Vec<(String, String)>,
     documents: Vec<(String, Vec<u8>)>,
 }
 
@@ -40,6 +41,13 @@ impl ApacheConfig {
         self
     }
 
+    /// A file in the server's directory, for directives to name.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.files.push((name.to_owned(), text.into()));
+        self
+    }
+
     /// A document to be served.
     #[must_use]
     pub fn document(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
@@ -48,9 +56,8 @@ impl ApacheConfig {
     }
 
     fn text(&self, address: SocketAddr, place: &Place) -> String {
-        let load = ["mpm_event", "authz_core", "env", "mime", "proxy", "proxy_connect", "ratelimit", "ssl"]
-            .map(|module| format!("LoadModule {module}_module {MODULES}/mod_{module}.so\n"))
-            .concat();
+        let load =
+            LOADED.map(|module| format!("LoadModule {module}_module {MODULES}/mod_{module}.so\n")).concat();
         let user = if place.is_roots() { "User www-data\nGroup www-data\n" } else { "" };
         let tls = match self.tls {
             Some(_) => {
@@ -72,13 +79,14 @@ ErrorLog /dev/stderr
 LogLevel info
 LogFormat "{LOGGED} %m %U %>s, request %k, %X" short
 CustomLog /dev/stdout short
+# Enough threads: where all are busy, Apache ends idle connections without a word.
 StartServers 1
 ServerLimit 2
-ThreadsPerChild 8
-ThreadLimit 8
-MaxRequestWorkers 16
+ThreadsPerChild 32
+ThreadLimit 32
+MaxRequestWorkers 64
 MinSpareThreads 1
-MaxSpareThreads 16
+MaxSpareThreads 64
 <Directory {{dir}}/{DOCUMENTS}>
     Require all granted
 </Directory>
@@ -87,6 +95,22 @@ MaxSpareThreads 16
     }
 }
 
+/// What tests need of it.
+const LOADED: [&str; 13] = [
+    "mpm_event",
+    "auth_basic",
+    "authn_core",
+    "authn_file",
+    "authz_core",
+    "authz_user",
+    "env",
+    "mime",
+    "proxy",
+    "proxy_connect",
+    "proxy_http",
+    "ratelimit",
+    "ssl",
+];
 /// Where Debian has its modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
 /// Each line of the access log begins with this, so: `access: GET /hello 200, request 0, +`. The last is `+` where the
@@ -112,6 +136,7 @@ impl Apache {
         if let Some(identity) = &config.tls {
             place.identity(identity);
         }
+        config.files.iter().for_each(|(name, text)| drop(place.write(name, text)));
         config.documents.iter().for_each(|(name, bytes)| place.document(name, bytes));
         place.write("apache.conf", &config.text(port.address(), &place));
         let mut command = command(&binary, place.path());

@@ -17,6 +17,7 @@ use crate::skip::need;
 pub struct HaproxyConfig {
     behind: SocketAddr,
     front: String,
+    back: String,
     bind: String,
     tls: Option<Identity>,
 }
@@ -25,7 +26,7 @@ impl HaproxyConfig {
     /// A proxy of the HTTP server at this address.
     #[must_use]
     pub fn to(behind: SocketAddr) -> Self {
-        Self { behind, front: String::new(), bind: String::new(), tls: None }
+        Self { behind, front: String::new(), back: String::new(), bind: String::new(), tls: None }
     }
 
     /// One more line of the front.
@@ -34,6 +35,15 @@ impl HaproxyConfig {
         self.front.push_str("    ");
         self.front.push_str(line);
         self.front.push('\n');
+        self
+    }
+
+    /// One more line of the back.
+    #[must_use]
+    pub fn back(mut self, line: &str) -> Self {
+        self.back.push_str("    ");
+        self.back.push_str(line);
+        self.back.push('\n');
         self
     }
 
@@ -46,7 +56,7 @@ impl HaproxyConfig {
     }
 
     fn text(&self, address: SocketAddr) -> String {
-        let Self { behind, front, bind, .. } = self;
+        let Self { behind, front, back, bind, .. } = self;
         format!(
             "global
     log stdout format raw local0
@@ -62,7 +72,7 @@ frontend front
     bind {address} {bind}
 {front}    default_backend behind
 backend behind
-    server one {behind}
+{back}    server one {behind}
 "
         )
     }

@@ -10,8 +10,10 @@
 //! | `program` | a child process: started, signalled, killed, its output awaited |
 //! | `output` | what a program said, and a wait for what it will say |
 //! | `nginx`, `apache`, `haproxy`, `s_server` | the four servers |
+//! | `tinyproxy`, `microsocks` | an HTTP proxy and a SOCKS5 proxy |
 //! | `pki` | certificates, good and bad |
 //! | `capture` | the second witness: what went over the wire, by tcpdump and tshark |
+//! | `sockets` | the third: what the kernel knows of a server's connections |
 //!
 //! Starting a server gives `None` where the test is to be skipped; the skip is told by then.
 
@@ -24,6 +26,7 @@
 mod apache;
 mod capture;
 mod haproxy;
+mod microsocks;
 mod nginx;
 mod output;
 mod pki;
@@ -31,11 +34,16 @@ mod place;
 mod program;
 mod s_server;
 mod skip;
+mod sockets;
+mod tinyproxy;
 
 pub use apache::{Apache, ApacheConfig};
 pub use capture::{Capture, Packet, Sender, SessionKeys};
 pub use haproxy::{Haproxy, HaproxyConfig};
+pub use microsocks::Microsocks;
 pub use nginx::{Nginx, NginxConfig};
 pub use output::Output;
 pub use pki::{Identity, Pki};
 pub use s_server::{OpensslConfig, OpensslServer};
+pub use sockets::Sockets;
+pub use tinyproxy::Tinyproxy;

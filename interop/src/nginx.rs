@@ -10,7 +10,7 @@ use crate::place::{DOCUMENTS, Place, Port};
 use crate::program::Program;
 use crate::skip::need;
 
-/// What nginx is to do. `{dir}` in a directive becomes the server's directory.
+/// What nginx is to do. In a directive `{dir}` becomes the server's directory, `{port}` its port.
 #[derive(Clone, Debug, Default)]
 pub struct NginxConfig {
     http: String,
@@ -87,6 +87,7 @@ impl NginxConfig {
                  }}
              }}"
         )
+        .replace("{port}", &address.port().to_string())
     }
 }
 

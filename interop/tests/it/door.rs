@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use adieu::conn::http1::{Builder, Connection, SendRequest};
 use adieu::transport::tls::{TlsBuilder, TlsConnector, TlsVersions};
-use adieu::{CloseReport, Signal};
+use adieu::{Client, ClientBuilder, CloseReport, Signal};
 use adieu_testkit::peer::Peer;
 use interop::{ApacheConfig, HaproxyConfig, Identity, NginxConfig, Pki};
 
@@ -85,9 +85,14 @@ impl Door {
         self.way
     }
 
+    /// A certificate that is trusted, whether or not this is TLS.
+    pub(crate) fn trusted(&self) -> Identity {
+        self.pki.server()
+    }
+
     /// The certificate to show, where this is TLS.
     pub(crate) fn identity(&self) -> Option<Identity> {
-        (self.way != Way::Plain).then(|| self.pki.server())
+        (self.way != Way::Plain).then(|| self.trusted())
     }
 
     /// An nginx with this door.
@@ -134,6 +139,17 @@ impl Door {
             false => format!("truncated; sent {goodbye}, received {goodbye}"),
         };
         format!("peer_ended_early by the peer: {answer}; 0 done, 1 failed")
+    }
+
+    /// A client that knows whom to trust, and no proxy.
+    pub(crate) fn client(&self) -> ClientBuilder {
+        Client::builder().no_proxies().tls_connector(self.tls.clone())
+    }
+
+    /// What the client asks for.
+    pub(crate) fn url(&self, address: SocketAddr, path: &str) -> String {
+        let scheme = if self.way == Way::Plain { "http" } else { "https" };
+        format!("{scheme}://{address}{path}")
     }
 
     pub(crate) async fn connect(&self, address: SocketAddr) -> (SendRequest, Connection) {

@@ -5,6 +5,8 @@
 
 mod apache;
 mod capture;
+mod client;
+mod comparison;
 mod door;
 mod haproxy;
 mod nginx;

@@ -12,17 +12,29 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::net::TcpStream;
+use tokio::runtime;
 
 /// No scene takes longer than this, not even one that never yields.
 const CURTAIN: Duration = Duration::from_secs(30);
 
 /// Plays a scene on a runtime of one thread; a scene that hangs or spins fails.
 pub(crate) fn play(scene: impl AsyncFnOnce() + Send + 'static) {
+    play_on(runtime::Builder::new_current_thread(), scene);
+}
+
+/// The same on a runtime of several threads.
+pub(crate) fn play_on_threads(scene: impl AsyncFnOnce() + Send + 'static) {
+    let mut runtime = runtime::Builder::new_multi_thread();
+    runtime.worker_threads(4);
+    play_on(runtime, scene);
+}
+
+fn play_on(mut runtime: runtime::Builder, scene: impl AsyncFnOnce() + Send + 'static) {
     let (over, curtain) = mpsc::channel();
     // A skip is told with the name of the thread.
     let name = std::thread::current().name().unwrap_or("a scene").to_owned();
     let stage = std::thread::Builder::new().name(name).spawn(move || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(scene());
+        runtime.enable_all().build().unwrap().block_on(scene());
         over.send(()).unwrap();
     });
     match curtain.recv_timeout(CURTAIN) {
@@ -151,5 +163,5 @@ pub(crate) fn beside<F>(task: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    tokio::runtime::Handle::current().spawn(task)
+    runtime::Handle::current().spawn(task)
 }

@@ -72,12 +72,19 @@ fn past_the_grace_the_exchange_fails() {
 }
 
 #[test]
-fn an_age_beyond_all_time_is_none_and_one_of_nothing_is_over_at_once() {
+fn an_age_beyond_all_time_is_none_and_one_of_nothing_is_over_with_the_first_use() {
     assert_eq!(Told::with(limits(|limits| limits.age = Some(Duration::MAX))).deadline(), None);
-    let mut told = Told::with(limits(|limits| limits.age = Some(s(0))));
-    assert_eq!(told.deadline(), Some(0.0));
-    told.life.handle_timeout(told.at(0.0), Request::Whole);
-    assert_eq!(told.life.reason(), Some(&CloseReason::MaxAge));
+    for used in [false, true] {
+        let mut told = Told::with(limits(|limits| limits.age = Some(s(0))));
+        assert_eq!(told.deadline(), Some(1.0), "whoever had it opened gets to use it");
+        if used {
+            told.life.begin_exchange(told.at(0.5));
+            assert_eq!(told.deadline(), Some(0.0));
+            told.life.end_exchange(told.at(0.5), First::Us);
+        }
+        told.life.handle_timeout(told.at(1.0), Request::Whole);
+        assert_eq!(told.life.reason(), Some(&CloseReason::MaxAge));
+    }
 }
 
 #[test]

@@ -342,6 +342,16 @@ impl Lifecycle {
         self.limits.idle
     }
 
+    /// No wait of an idle connection, or for the end of its age, runs out sooner than this after it began. An age that may
+    /// pass before the first use counts from then on, all at once.
+    #[must_use]
+    pub fn shortest_wait(&self) -> Option<Duration> {
+        match self.limits.age {
+            Some(age) if age < FIRST_USE => Some(Duration::ZERO),
+            _ => self.limits.idle,
+        }
+    }
+
     fn age_at(&self) -> Option<Instant> {
         self.born.checked_add(self.limits.age?)
     }

@@ -160,6 +160,8 @@ impl Attempt {
         let Some(mut life) = self.birth.take_life() else { return };
         let input = if error.is_some() { Input::Broken } else { Input::Abort };
         life.handle_end(now, input, reason.clone());
+        // Whatever was being opened was only dropped.
+        life.handle_reset_unable();
         let mut report = CloseReport::new(self.birth.id, Protocol::Http1, &life, now);
         report.origin = Some(self.birth.origin.to_string());
         let mut todo = Effects::default();

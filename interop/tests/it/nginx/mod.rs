@@ -17,7 +17,7 @@ macro_rules! nginx {
         }
     };
 }
-use nginx;
+pub(crate) use nginx;
 
 /// What `/hello` is.
 const HELLO: &str = "hello, world\n";

@@ -286,7 +286,7 @@ impl Engine {
     /// No wait of an exchange that somebody reads, and none for the next, runs out sooner than this after it began.
     #[must_use]
     pub fn shortest_wait(&self) -> Option<Duration> {
-        [self.config.timeouts.shortest(), self.life.idle_limit()].into_iter().flatten().min()
+        [self.config.timeouts.shortest(), self.life.shortest_wait()].into_iter().flatten().min()
     }
 
     /// What happened in its life, step by step, where somebody wants to know.

@@ -117,6 +117,7 @@ async fn a_close_calls_off_what_is_being_opened_and_those_who_wait_fail_at_once(
     assert_eq!((report.connections.len(), report.total.not_opened, report.total.opened), (2, 2, 0));
     for connection in &report.connections {
         assert_eq!(connection.reason, CloseReason::User(CloseKind::Graceful), "{report}");
+        assert!(connection.sent.is_empty(), "there was nothing that could be reset: {report}");
     }
     for url in [URL, "http://another/"] {
         let error = in_time(client.get(url).send()).await.unwrap_err();

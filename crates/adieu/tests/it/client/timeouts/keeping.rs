@@ -64,6 +64,22 @@ async fn idle_of_a_connection_that_nobody_ever_used() {
     assert_eq!((report.reason, report.exchanges), (CloseReason::IdleLimit, 0));
 }
 
+/// However short, it does not count before the first exchange; from then on it does.
+#[tokio::test(start_paused = true)]
+async fn age_of_less_than_a_second() {
+    for (unused, limit) in [(ms(0), ms(300)), (ms(0), ms(950)), (ms(500), ms(300)), (ms(980), ms(990))] {
+        let (client, arrivals, gone) = watched(unlimited().age(limit));
+        arrivals.each(polite);
+        let began = clock();
+        assert_eq!(in_time(client.prewarm(URL, 1)).await.unwrap(), 1);
+        pass(unused).await;
+        exchange(&client).await;
+        let report = in_time(gone.next()).await;
+        assert_after(began, limit.max(unused));
+        assert_eq!((report.reason, report.ended, report.exchanges), (CloseReason::MaxAge, Ended::Clean, 1));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn age_ends_an_idle_connection() {
     let (client, arrivals, gone) = watched(unlimited().age(secs(20)));
