@@ -16,6 +16,7 @@ mod seeded;
 mod smoke;
 mod storm;
 mod timeouts;
+mod under_no_lock;
 
 mod watch;
 mod wires;
