@@ -154,7 +154,8 @@ pub(super) fn begin(
     };
     if work.engine.state() == State::Idle {
         // The look has replaced what watched the idle connection.
-        settle(work, now);
+        work.note_look(now);
+        work.arm_soon_enough(now);
     }
     begun
 }

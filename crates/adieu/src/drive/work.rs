@@ -423,6 +423,11 @@ impl Work {
         self.engine.life().idle_limit().is_some_and(|limit| idle >= limit)
     }
 
+    /// An idle connection was looked at: what watched it does no more. It was no use: who looks again looks as closely.
+    pub(crate) fn note_look(&mut self, now: Instant) {
+        (self.watch, self.used) = (IdleWatch::Due, now.checked_sub(PEEK_AFTER).unwrap_or(self.used));
+    }
+
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
         (self.watch, self.used) = (IdleWatch::Due, now);

@@ -3,6 +3,7 @@
 
 mod errors;
 mod handle;
+mod looking;
 mod readiness;
 mod storm;
 mod targets;
