@@ -80,7 +80,8 @@ impl Pool {
             idle.append(&mut self.desk().shelf.clear_idle(Some(origin), &mut todo));
         }
         drop(idle);
-        let alive = self.registry.all().into_iter().filter(|(origin, _)| ours.contains(origin));
+        // By name: the pool may have forgotten the origin since it lent what drains now.
+        let alive = self.registry.all().into_iter().filter(|(_, live)| live.origin() == Some(origin));
         let closing = self.closing(alive.map(|(_, live)| live), mode);
         self.carry_out(todo);
         closing
