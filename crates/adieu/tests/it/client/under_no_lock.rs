@@ -105,3 +105,31 @@ async fn the_waker_of_the_task_that_a_request_has_left() {
     }
     assert_eq!(client.waiting().len(), 1);
 }
+
+/// Begins a request when it is dropped: of that everybody is told.
+struct Begins(Client);
+
+impl Drop for Begins {
+    fn drop(&mut self) {
+        let mut asked = pin!(self.0.get(URL).send());
+        assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+}
+
+impl Wake for Begins {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_waker_of_the_task_that_a_reader_of_events_has_left() {
+    watch_for_hangs();
+    let (net, _accepts) = Net::by_hand();
+    let client = net.client().build().unwrap();
+    let mut events = client.events();
+    for _ in 0..2 {
+        while events.try_next().is_some() {}
+        let waker = Waker::from(Arc::new(Begins(client.clone())));
+        drop(events.poll_next(&mut Context::from_waker(&waker)));
+    }
+    drop(events);
+}
