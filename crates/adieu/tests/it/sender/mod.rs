@@ -7,6 +7,7 @@ mod looking;
 mod readiness;
 mod storm;
 mod targets;
+mod wakers;
 
 use adieu::conn::http1::{Connection, SendRequest};
 use adieu_testkit::memory::{MemoryEnd, Side};
