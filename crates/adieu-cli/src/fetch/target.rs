@@ -98,7 +98,21 @@ impl fmt::Display for Target {
 }
 
 fn bad(url: &str, why: impl fmt::Display) -> Failure {
-    Failure::before(Exit::URL, format!("bad URL {url}: {why}"))
+    let (scheme, rest) = url.find("://").map_or(("", url), |at| url.split_at(at + 3));
+    Failure::before(Exit::URL, format!("bad URL {scheme}{}: {why}", without_credentials(rest)))
+}
+
+/// What follows the scheme of a URL that may not be one, without who we are.
+fn without_credentials(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let end = match authority.rfind('@') {
+        Some(at) => Some(at),
+        // A password with a slash in it looks like a port.
+        None if authority.rsplit_once(':').is_some_and(|(_, port)| !is_number(port)) => rest.rfind('@'),
+        None => None,
+    };
+    end.map_or(rest, |at| &rest[at + 1..])
 }
 
 #[cfg(test)]
@@ -133,6 +147,23 @@ mod tests {
         for url in ["https://", "ftp://example.com", "http://", "http://exa mple.com", "http://h:0/"] {
             assert_eq!(Target::parse(url).unwrap_err().exit, Exit::URL, "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_fetched_is_told_without_its_credentials() {
+        for (url, told) in [
+            ("http://user:secret@h:99999/a@b", "http://h:99999/a@b: invalid port number"),
+            ("ftp://user:secret@h/", "ftp://h/: ftp is not spoken here"),
+            ("user:secret@h h", "h h: invalid international domain name"),
+            ("http://user:sec/ret@h/", "http://h/: invalid port number"),
+            ("http://h:99999/a@b", "http://h:99999/a@b: invalid port number"),
+            ("http://user:secret@[::g]:1/", "http://[::g]:1/: invalid IPv6 address"),
+        ] {
+            assert_eq!(Target::parse(url).unwrap_err().what, format!("bad URL {told}"));
+        }
+        let from = Target::parse("http://h/").unwrap();
+        let what = from.join("http://user:secret@h:99999/").unwrap_err().what;
+        assert_eq!(what, "bad URL http://h:99999/: invalid port number");
     }
 
     #[test]

@@ -71,6 +71,16 @@ pub enum Grant<C, E> {
     Closed,
 }
 
+/// What is left of a request that waited and does no more: to be dropped once every lock was let go of.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "it waited, or had an answer")]
+pub enum Leftover<C, W, E> {
+    /// What would have woken it.
+    Waker(W),
+    /// What it was granted, of no use to anybody else.
+    Grant(Grant<C, E>),
+}
+
 /// What is to be done once every lock was let go of.
 #[derive(Debug)]
 #[must_use = "what is not done is forgotten"]
@@ -114,7 +124,7 @@ const IDLE_IN_ALL: CloseReason = CloseReason::PoolLimit("idle connections in all
 const OF_ORIGIN: CloseReason = CloseReason::PoolLimit("connections of one origin");
 const IN_ALL: CloseReason = CloseReason::PoolLimit("connections in all");
 
-impl<C, W: Clone, E> Shelf<C, W, E> {
+impl<C, W, E> Shelf<C, W, E> {
     /// An empty shelf.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -232,29 +242,38 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         self.open_for(origin, effects);
     }
 
-    /// What became of a request that waits; `None`: it still does, and `waker` will be called.
-    pub fn poll(&mut self, origin: Origin, ticket: Ticket, waker: &W) -> Option<Grant<C, E>> {
+    /// What became of a request that waits; `None`: it still does, and `waker` will be called. In its place is then what
+    /// would have been called before.
+    pub fn poll(&mut self, origin: Origin, ticket: Ticket, waker: &mut W) -> Option<Grant<C, E>> {
         if let Some(grant) = self.granted.remove(&ticket) {
             return Some(grant);
         }
         if let Some(waiter) = self.places.get_mut(origin).and_then(|place| place.waiter(ticket)) {
-            waiter.waker.clone_from(waker);
+            std::mem::swap(&mut waiter.waker, waker);
         }
         None
     }
 
-    /// A request waits no more. What it was granted and did not take goes to the next. What woke it is given back.
-    pub fn cancel(&mut self, origin: Origin, ticket: Ticket, effects: &mut Effects<C, W>) -> Option<W> {
+    /// A request waits no more. A connection that it was granted and did not take goes to the next. What is left of it is
+    /// given back.
+    pub fn cancel(
+        &mut self,
+        origin: Origin,
+        ticket: Ticket,
+        effects: &mut Effects<C, W>,
+    ) -> Option<Leftover<C, W, E>> {
         match self.granted.remove(&ticket) {
-            Some(Grant::Connection(slot, connection)) => self.put_back(slot, connection, effects),
-            Some(Grant::Failed(_) | Grant::Closed) => {}
+            Some(Grant::Connection(slot, connection)) if self.kept.contains_key(slot) => {
+                self.put_back(slot, connection, effects);
+                None
+            }
+            Some(grant) => Some(Leftover::Grant(grant)),
             None => {
                 let waker = self.places.get_mut(origin)?.dequeue(ticket);
                 self.note_waiting(origin);
-                return waker;
+                waker.map(Leftover::Waker)
             }
         }
-        None
     }
 
     /// An opening ended well: whoever waits longest gets the connection, or else it is idle.
@@ -275,15 +294,20 @@ impl<C, W: Clone, E> Shelf<C, W, E> {
         Some(slot)
     }
 
-    /// An opening failed: whoever waits longest is told.
-    pub fn open_failed(&mut self, opening: Opening, error: E, effects: &mut Effects<C, W>) {
-        let Some(origin) = self.openings.remove(opening) else { return };
-        let Some(place) = self.places.get_mut(origin) else { return };
+    /// An opening failed: whoever waits longest is told. Where nobody waits, the error is given back.
+    pub fn open_failed(&mut self, opening: Opening, error: E, effects: &mut Effects<C, W>) -> Option<E> {
+        let Some(origin) = self.openings.remove(opening) else { return Some(error) };
+        let Some(place) = self.places.get_mut(origin) else { return Some(error) };
         place.opening -= 1;
-        if let Some(ticket) = place.oldest() {
-            self.grant(origin, ticket, Grant::Failed(error), effects);
-        }
+        let untold = match place.oldest() {
+            Some(ticket) => {
+                self.grant(origin, ticket, Grant::Failed(error), effects);
+                None
+            }
+            None => Some(error),
+        };
         self.room_was_made(origin, effects);
+        untold
     }
 
     /// A lent connection is idle again.

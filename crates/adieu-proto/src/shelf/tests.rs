@@ -114,7 +114,7 @@ impl World {
         for ticket in served {
             let (origin, _) = self.waiting[&ticket];
             let name = ticket.number() as u32;
-            match self.shelf.poll(origin, ticket, &name) {
+            match self.shelf.poll(origin, ticket, &mut name.clone()) {
                 Some(grant) => {
                     assert!(self.woken.contains(&name), "served and not woken");
                     match grant {
@@ -159,8 +159,12 @@ impl World {
                 let Some(which) = pick(which, self.waiting.len()) else { return };
                 let (&ticket, &(origin, _)) = self.waiting.iter().nth(which).unwrap();
                 self.waiting.remove(&ticket);
-                if let Some(waker) = self.shelf.cancel(origin, ticket, &mut effects) {
-                    assert_eq!(waker, ticket.number() as u32);
+                match self.shelf.cancel(origin, ticket, &mut effects) {
+                    Some(Leftover::Waker(waker)) => assert_eq!(waker, ticket.number() as u32),
+                    Some(Leftover::Grant(Grant::Connection(slot, _))) => {
+                        assert!(!self.lent.iter().any(|(lent, ..)| *lent == slot), "it was lent twice");
+                    }
+                    _ => {}
                 }
             }
             Step::Opened(which) => {
@@ -173,8 +177,10 @@ impl World {
             }
             Step::OpenFailed(which) => {
                 let Some(which) = pick(which, self.openings.len()) else { return };
-                let (opening, _) = self.openings.swap_remove(which);
-                self.shelf.open_failed(opening, "no", &mut effects);
+                let (opening, origin) = self.openings.swap_remove(which);
+                let nobody = self.shelf.counts(origin).waiting == 0;
+                let untold = self.shelf.open_failed(opening, "no", &mut effects);
+                assert_eq!(untold.is_some(), nobody, "told to somebody or given back");
             }
             Step::PutBack(which) => {
                 let Some(which) = pick(which, self.lent.len()) else { return };
@@ -362,7 +368,7 @@ fn an_opening_whose_request_was_cancelled_is_kept_for_others() {
     let mut rest = Effects::default();
     shelf.opened(effects.open[0].0, 7, &mut rest);
     assert_eq!(rest.wake, [second.number() as u32]);
-    assert!(matches!(shelf.poll(origin, second, &0), Some(Grant::Connection(_, 7))));
+    assert!(matches!(shelf.poll(origin, second, &mut 0), Some(Grant::Connection(_, 7))));
 }
 
 #[test]
@@ -373,7 +379,7 @@ fn a_connection_that_died_before_it_was_used_leaves_its_request_at_its_place() {
     let (second, _) = ask(&mut shelf, origin, Wanted::Any);
     let mut rest = Effects::default();
     let slot = shelf.opened(effects.open[0].0, 7, &mut rest).unwrap();
-    assert!(matches!(shelf.poll(origin, first, &0), Some(Grant::Connection(_, 7))));
+    assert!(matches!(shelf.poll(origin, first, &mut 0), Some(Grant::Connection(_, 7))));
     shelf.leave(slot, &mut rest);
     let waiter = Waiter { since: start(), deadline: None, waker: 1 };
     shelf.wait(origin, first, Wanted::Any, waiter, &mut rest);
@@ -408,7 +414,7 @@ fn what_waits_for_a_fresh_connection_gets_no_used_one() {
     shelf.put_back(slot, connection, &mut rest);
     assert_eq!(rest.close, [(1, OF_ORIGIN)], "it makes room");
     assert_eq!(rest.open.len(), 1);
-    assert!(shelf.poll(origin, fresh, &0).is_none());
+    assert!(shelf.poll(origin, fresh, &mut 0).is_none());
 }
 
 #[test]
@@ -424,7 +430,7 @@ fn under_load_what_waits_for_a_fresh_connection_is_served_in_its_turn() {
     assert_eq!(rest.close, [(1, OF_ORIGIN)], "the one that would take it came later");
     let mut more = Effects::default();
     shelf.opened(rest.open[0].0, 2, &mut more);
-    assert!(matches!(shelf.poll(origin, fresh, &0), Some(Grant::Connection(_, 2))));
+    assert!(matches!(shelf.poll(origin, fresh, &mut 0), Some(Grant::Connection(_, 2))));
     assert_eq!(shelf.ahead(origin, any), Some(0));
 }
 
@@ -438,7 +444,7 @@ fn what_came_back_between_the_look_and_the_queue_is_taken_from_the_queue() {
     shelf.put_back(lent.0, lent.1, &mut Effects::default());
     let (ticket, effects) = ask(&mut shelf, origin, Wanted::Any);
     assert!(effects.open.is_empty() && effects.close.is_empty());
-    assert!(matches!(shelf.poll(origin, ticket, &0), Some(Grant::Connection(_, 1))));
+    assert!(matches!(shelf.poll(origin, ticket, &mut 0), Some(Grant::Connection(_, 1))));
 }
 
 #[test]
@@ -466,5 +472,5 @@ fn an_origin_is_forgotten_only_while_it_is_unused() {
     shelf.leave(slots[0], &mut Effects::default());
     shelf.remove_origin(origin);
     let (ticket, _) = ask(&mut shelf, origin, Wanted::Any);
-    assert_eq!(shelf.poll(origin, ticket, &0), Some(Grant::Closed), "unknown by now");
+    assert_eq!(shelf.poll(origin, ticket, &mut 0), Some(Grant::Closed), "unknown by now");
 }

@@ -20,18 +20,19 @@ use crate::error::Error;
 pub struct RequestBuilder {
     client: Client,
     request: Result<Request<Body>, Error>,
+    /// Who we are by the URI, until a field says otherwise.
+    credentials: Option<HeaderValue>,
     options: RequestOptions,
 }
 
 impl RequestBuilder {
     pub(super) fn new(client: Client, method: Method, uri: Result<Uri, http::Error>) -> Self {
         let credentials = uri.as_ref().ok().and_then(credentials);
-        let request = uri.and_then(|uri| Request::builder().method(method).uri(uri).body(Body::empty()));
-        let builder = Self { client, request: request.map_err(invalid), options: RequestOptions::new() };
-        match credentials {
-            Some(value) => builder.header(AUTHORIZATION, value),
-            None => builder,
-        }
+        let request = uri
+            .and_then(bare)
+            .and_then(|uri| Request::builder().method(method).uri(uri).body(Body::empty()))
+            .map_err(invalid);
+        Self { client, request, credentials, options: RequestOptions::new() }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Request<Body>) -> Result<(), http::Error>) -> Self {
@@ -84,7 +85,8 @@ impl RequestBuilder {
         })
     }
 
-    /// `Authorization: Basic` with these credentials (RFC 7617). Those of the URI are taken by themselves.
+    /// `Authorization: Basic` with these credentials (RFC 7617). Those of the URI are taken by themselves, unless the
+    /// request has such a field.
     pub fn basic_auth(self, user: impl fmt::Display, password: Option<impl fmt::Display>) -> Self {
         let password = password.map(|password| password.to_string()).unwrap_or_default();
         let value = basic(&format!("{user}:{password}"));
@@ -201,6 +203,9 @@ impl RequestBuilder {
     /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest): the URI, a field or a body cannot be sent.
     pub fn build(self) -> Result<Request<Body>, Error> {
         let mut request = self.request?;
+        if let Some(credentials) = self.credentials {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(credentials);
+        }
         request.extensions_mut().insert(self.options);
         Ok(request)
     }
@@ -213,6 +218,17 @@ impl RequestBuilder {
             Err(error) => ResponseFuture::refused(client.shared, error),
         }
     }
+}
+
+/// A URI without its credentials.
+fn bare(uri: Uri) -> Result<Uri, http::Error> {
+    let Some((_, place)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
+        return Ok(uri);
+    };
+    let place = place.parse()?;
+    let mut parts = uri.into_parts();
+    parts.authority = Some(place);
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// The credentials of a URI, as a field.
@@ -235,6 +251,7 @@ fn secret(mut value: HeaderValue) -> HeaderValue {
 
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBuilder").field("request", &self.request).finish_non_exhaustive()
+        let mut debug = f.debug_struct("RequestBuilder");
+        debug.field("request", &self.request).field("credentials", &self.credentials).finish_non_exhaustive()
     }
 }

@@ -117,8 +117,10 @@ impl Incoming {
             }
             if turned == Turned::Parked || work.driver == Driver::Attendant {
                 work.engine.handle_reader_waiting(now);
-                work.read_by(cx.waker());
+                let before = work.read_by(cx.waker());
                 work.arm_soon_enough(now);
+                drop(work);
+                drop(before);
                 return Poll::Pending;
             }
             turned = work.turn(now, cx);

@@ -134,7 +134,8 @@ pub(super) fn begin(
         Poll::Pending => {
             // Whoever drives in the meantime takes what came, and this future must look again.
             wire.watch(cx.waker());
-            work.read_by(cx.waker());
+            // The one before is not the last hold on its task: it watches too.
+            drop(work.read_by(cx.waker()));
             Poll::Pending
         }
         Poll::Ready(()) => match work.engine.begin(now, head, length) {
@@ -154,7 +155,8 @@ pub(super) fn begin(
     };
     if work.engine.state() == State::Idle {
         // The look has replaced what watched the idle connection.
-        settle(work, now);
+        work.note_look(now);
+        work.arm_soon_enough(now);
     }
     begun
 }
@@ -256,9 +258,10 @@ impl Sending {
                 None if upload.is_some() && !silent && work.engine.wants_body() => {}
                 None => {
                     let attended = work.driver == Driver::Attendant && work.engine.wants_write();
-                    work.read_by(cx.waker());
+                    let before = work.read_by(cx.waker());
                     work.arm_soon_enough(now);
                     drop(work);
+                    drop(before);
                     *outgoing = None;
                     if attended {
                         wire.call_attendant();

@@ -121,7 +121,11 @@ impl AsyncRead for Upgraded {
         let read = io.poll_read(cx, buffer);
         let bytes = buffer.filled().len() - before;
         match &read {
-            Poll::Pending => work.read_by(cx.waker()),
+            Poll::Pending => {
+                let before = work.read_by(cx.waker());
+                drop(work);
+                drop(before);
+            }
             Poll::Ready(Ok(())) if bytes == 0 && buffer.remaining() > 0 => {
                 let end = work.end_of_input();
                 work.engine.handle_read_end(now, end);
@@ -177,9 +181,10 @@ impl AsyncWrite for Upgraded {
             let said = work.engine.life().signals().0.contains(Signal::Fin);
             return Poll::Ready(if said { Ok(()) } else { Err(Self::gone(&work)) });
         }
-        work.written_by(cx.waker());
+        let before = work.written_by(cx.waker());
         let attended = work.driver == Driver::Attendant;
         drop(work);
+        drop(before);
         if attended {
             self.wire.call_attendant();
         }
@@ -205,7 +210,11 @@ impl Upgraded {
         let Some((io, engine)) = work.carrier() else { return Poll::Ready(Err(Self::gone(&work))) };
         let acted = act(io, cx);
         match &acted {
-            Poll::Pending => work.written_by(cx.waker()),
+            Poll::Pending => {
+                let before = work.written_by(cx.waker());
+                drop(work);
+                drop(before);
+            }
             Poll::Ready(Ok(done)) => engine.handle_carried(now, bytes(done), 0),
             Poll::Ready(Err(error)) => {
                 work.hear(error);

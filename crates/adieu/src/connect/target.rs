@@ -61,7 +61,10 @@ impl Target {
                 return Err(invalid(format!("the scheme {other} is not known: http and https are")));
             }
             None => {
-                return Err(invalid(format!("{uri} has no scheme: give an absolute URI, as http://host/")));
+                // Without a scheme it is an authority or a path. Who we are is not told.
+                let shown =
+                    uri.authority().map_or_else(|| uri.to_string(), |text| place_of(text.as_str()).into());
+                return Err(invalid(format!("{shown} has no scheme: give an absolute URI, as http://host/")));
             }
         };
         let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -100,7 +103,7 @@ impl Target {
 
 /// Takes `user:password@host:port` apart: the host in lower case and without brackets, and the port if one is named.
 pub(super) fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let place = place_of(authority);
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((literal, rest)) => {
             let address: Ipv6Addr = literal.parse().map_err(|_| format!("[{literal}] is no IPv6 address"))?;
@@ -125,6 +128,11 @@ pub(super) fn host_and_port(authority: &str) -> Result<(String, Option<u16>), St
         Ok(port) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, Some(port))),
         _ => Err(format!("{digits} is no port")),
     }
+}
+
+/// `host:port` of `user:password@host:port`.
+fn place_of(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, place)| place)
 }
 
 /// A host as it stands in a URI: IPv6 addresses in brackets.

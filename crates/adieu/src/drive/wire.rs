@@ -296,16 +296,28 @@ impl Wire {
         }
         let next = orders.closers.last().map_or(0, |(last, _)| last + 1);
         let place = *place.get_or_insert(next);
-        match orders.closers.iter_mut().find(|(known, _)| *known == place) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => orders.closers.push((place, cx.waker().clone())),
-        }
+        let waker = cx.waker().clone();
+        let before = match orders.closers.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, known)) => Some(std::mem::replace(known, waker)),
+            None => {
+                orders.closers.push((place, waker));
+                None
+            }
+        };
+        drop(orders);
+        // Under no lock: it may be the last hold on its task.
+        drop(before);
         Poll::Pending
     }
 
     /// Nobody waits at that place any more.
     pub(crate) fn leave_report(&self, place: u64) {
-        self.orders().closers.retain(|(known, _)| *known != place);
+        let mut orders = self.orders();
+        let found = orders.closers.iter().position(|(known, _)| *known == place);
+        // In order still: the last has the highest number.
+        let gone = found.map(|at| orders.closers.remove(at));
+        drop(orders);
+        drop(gone);
     }
 
     pub(crate) fn report(&self) -> Option<CloseReport> {

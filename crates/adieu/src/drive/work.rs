@@ -423,6 +423,11 @@ impl Work {
         self.engine.life().idle_limit().is_some_and(|limit| idle >= limit)
     }
 
+    /// An idle connection was looked at: what watched it does no more. It was no use: who looks again looks as closely.
+    pub(crate) fn note_look(&mut self, now: Instant) {
+        (self.watch, self.used) = (IdleWatch::Due, now.checked_sub(PEEK_AFTER).unwrap_or(self.used));
+    }
+
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
         (self.watch, self.used) = (IdleWatch::Due, now);
@@ -492,12 +497,10 @@ impl Work {
         self.reset.end_of_input(end)
     }
 
-    /// Notes who writes to an upgraded connection.
-    pub(crate) fn written_by(&mut self, waker: &Waker) {
-        match &mut self.writer {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+    /// Notes who writes to an upgraded connection. Gives back who did, to be dropped under no lock.
+    #[must_use]
+    pub(crate) fn written_by(&mut self, waker: &Waker) -> Option<Waker> {
+        noted(&mut self.writer, waker)
     }
 
     /// The writer that must be woken.
@@ -510,12 +513,18 @@ impl Work {
         self.reader.take()
     }
 
-    /// Notes who waits for the exchange in flight.
-    pub(crate) fn read_by(&mut self, waker: &Waker) {
-        match &mut self.reader {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+    /// Notes who waits for the exchange in flight. Gives back who did, to be dropped under no lock.
+    #[must_use]
+    pub(crate) fn read_by(&mut self, waker: &Waker) -> Option<Waker> {
+        noted(&mut self.reader, waker)
+    }
+}
+
+/// Notes this waker; the one before, which may be the last hold on its task.
+fn noted(place: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+    match place {
+        Some(known) if known.will_wake(waker) => None,
+        place => place.replace(waker.clone()),
     }
 }
 

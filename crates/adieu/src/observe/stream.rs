@@ -122,7 +122,10 @@ impl Events {
         match std::mem::take(&mut mail.missed) {
             0 if mail.open == Open::Over => Poll::Ready(None),
             0 => {
-                mail.reader = Some(cx.waker().clone());
+                let before = mail.reader.replace(cx.waker().clone());
+                drop(mail);
+                // Under no lock: it may be the last hold on its task.
+                drop(before);
                 Poll::Pending
             }
             missed => Poll::Ready(Some(Told::Missed(missed))),
@@ -134,9 +137,9 @@ impl Drop for Events {
     fn drop(&mut self) {
         let mut mail = self.0.lock();
         mail.open = Open::Unread;
-        let waiting = std::mem::take(&mut mail.waiting);
+        let left = (std::mem::take(&mut mail.waiting), mail.reader.take());
         drop(mail);
-        drop(waiting);
+        drop(left);
     }
 }
 

@@ -82,7 +82,8 @@ impl Pool {
         }
         drop(idle);
         let at_once = mode.kind() > CloseKind::Half;
-        let alive = self.registry.all().into_iter().filter(|(origin, _)| ours.contains(origin));
+        // By name: the pool may have forgotten the origin since it lent what drains now.
+        let alive = self.registry.all().into_iter().filter(|(_, live)| live.origin() == Some(origin));
         let alive = alive.map(|(_, live)| live).filter(|live| at_once || matches!(live, Live::Open(_)));
         let closing = self.closing(alive, mode);
         self.carry_out(todo);

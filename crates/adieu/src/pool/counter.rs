@@ -97,7 +97,9 @@ impl Stand {
         counter: &Counter<S>,
         waker: &Waker,
     ) -> Option<Grant<S::Connection, S::Failure>> {
-        let grant = counter.lock().shelf().poll(self.origin, self.ticket, waker)?;
+        // Cloned before and dropped after: under no lock. The one before may be the last hold on its task.
+        let mut waker = waker.clone();
+        let grant = counter.lock().shelf().poll(self.origin, self.ticket, &mut waker)?;
         self.stage = Stage::Over;
         Some(grant)
     }
@@ -108,9 +110,9 @@ impl Stand {
             return None;
         }
         let mut todo = Effects::default();
-        let waker = counter.lock().shelf().cancel(self.origin, self.ticket, &mut todo);
-        // Under no lock: it may be the last hold on its task.
-        drop(waker);
+        let left = counter.lock().shelf().cancel(self.origin, self.ticket, &mut todo);
+        // Under no lock: a waker may be the last hold on its task, and an error may be the caller's.
+        drop(left);
         Some(todo)
     }
 }

@@ -168,10 +168,10 @@ impl Attempt {
         let error = error.unwrap_or_else(|| Error::closed(reason, self.birth.id));
         let mut desk = self.pool.desk();
         desk.books(self.origin).not_opened += 1;
-        desk.shelf.open_failed(self.opening, error, &mut todo);
+        let untold = desk.shelf.open_failed(self.opening, error, &mut todo);
         let gone = self.pool.registry.remove(self.birth.id);
         drop(desk);
-        drop(gone);
+        drop((untold, gone));
         let closed = report.clone();
         self.birth.failed(report);
         self.teller.tell(now, || Happening::Closed { report: Arc::new(closed) });

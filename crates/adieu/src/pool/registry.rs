@@ -89,6 +89,16 @@ impl Registry {
     }
 }
 
+impl Live {
+    /// Whom it serves, as `https://example.com`.
+    pub(super) fn origin(&self) -> Option<&str> {
+        match self {
+            Self::Opening(birth) => Some(&birth.origin),
+            Self::Open(wire) => wire.origin().map(|origin| &**origin),
+        }
+    }
+}
+
 impl Farewell {
     /// This, or what was said before if that is stricter.
     fn or_stricter(self, before: Option<Self>) -> Self {

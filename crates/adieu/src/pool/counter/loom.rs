@@ -245,7 +245,7 @@ fn a_failure_is_told_to_one_and_the_other_gets_an_opening_of_its_own() {
         let other = counter.clone();
         let fails = thread::spawn(move || {
             let mut todo = Effects::default();
-            other.lock().shelf.open_failed(opening, "no", &mut todo);
+            assert_eq!(other.lock().shelf.open_failed(opening, "no", &mut todo), None);
             carry_out(&other, todo);
         });
         let other = counter.clone();

@@ -37,6 +37,7 @@ async fn uris_that_lead_nowhere() {
         ("unix:/tmp/socket", "invalid format"),
         ("/path", "/path has no scheme: give an absolute URI, as http://host/"),
         ("example.com", "example.com has no scheme: give an absolute URI, as http://host/"),
+        ("user:secret@example.com", "example.com has no scheme: give an absolute URI, as http://host/"),
         ("http://", "invalid"),
         ("http:///path", "invalid"),
         ("http://exa mple.com/", "invalid uri character"),
@@ -48,6 +49,7 @@ async fn uris_that_lead_nowhere() {
         let (kind, text) = fails(&client, url).await;
         assert_eq!(kind, ErrorKind::InvalidRequest, "{url}: {text}");
         assert!(text.starts_with("invalid request: ") && text.contains(why), "{url}: {text}");
+        assert!(!text.contains("secret"), "{text}");
         let error = in_time(client.prewarm(url, 1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{url}");
         assert!(client.close_origin(url, CloseMode::now()).is_err(), "{url}");

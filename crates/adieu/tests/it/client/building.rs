@@ -1,7 +1,7 @@
 //! `RequestBuilder` and `ResponseExt`: what is sent, and what can be taken of a response.
 
 use adieu::{Body, Client, ErrorKind, ResponseExt};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 
 use super::net::{Arrivals, Net, SMALL};
@@ -101,6 +101,12 @@ async fn json_out_and_in() {
     assert!(error.to_string().starts_with("bad response body: invalid type: sequence"), "{error}");
 }
 
+fn secret(value: &'static str) -> HeaderValue {
+    let mut value = HeaderValue::from_static(value);
+    value.set_sensitive(true);
+    value
+}
+
 #[tokio::test(start_paused = true)]
 async fn credentials() {
     let (client, mut arrivals) = client();
@@ -112,9 +118,20 @@ async fn credentials() {
         (client.get("http://user@example.com/"), "Basic dXNlcjo="),
         // What is said outright goes before what the URI says.
         (client.get("http://user@example.com/").bearer_auth("token"), "Bearer token"),
+        (
+            client.get("http://user@example.com/").header("authorization", secret("Bearer token")),
+            "Bearer token",
+        ),
+        (
+            client
+                .get("http://a:b@example.com")
+                .headers([(AUTHORIZATION, secret("Bearer x"))].into_iter().collect()),
+            "Bearer x",
+        ),
     ] {
         let debug = format!("{request:?}");
-        assert!(debug.contains("authorization\": Sensitive"), "{debug}");
+        assert!(debug.contains("Sensitive"), "{debug}");
+        assert!(!debug.contains('@'), "the URI still says who we are: {debug}");
         let text = sent(&client, &mut arrivals, request).await;
         assert_has(&text, &format!("authorization: {value}"));
         assert_has(&text, "host: example.com");

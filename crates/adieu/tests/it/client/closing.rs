@@ -168,6 +168,26 @@ async fn one_origin_can_be_closed_in_all_partitions_and_the_client_goes_on() {
     );
 }
 
+/// An origin without an open connection is forgotten among so many others; what drains for it is its own all the same.
+#[tokio::test(start_paused = true)]
+async fn what_drains_for_an_origin_that_was_forgotten_is_closed_with_it() {
+    let (net, mut accepts) = Net::by_hand();
+    let client = net.client().build().unwrap();
+    let asked = client.get(URL).send();
+    let asked = beside(asked);
+    let mut peer = accepts.next().await;
+    in_time(peer.read_head()).await.unwrap();
+    peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    let response = in_time(asked).await.unwrap().unwrap();
+    for number in 0..1_100 {
+        assert_eq!(in_time(client.prewarm(format!("http://host{number}/"), 0)).await.unwrap(), 0);
+    }
+    assert_eq!(client.connections().len(), 1);
+    let report = in_time(client.close_origin(URL, CloseMode::now()).unwrap()).await;
+    assert_eq!(report.connections.len(), 1, "{report}");
+    drop(response);
+}
+
 /// Those that wait for the origin get a connection of their own once the others drain.
 #[tokio::test(start_paused = true)]
 async fn who_waits_while_its_origin_is_closed_gets_a_new_connection() {

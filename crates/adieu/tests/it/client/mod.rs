@@ -7,6 +7,7 @@ mod closing;
 mod counting;
 mod dropping;
 mod hard_cases;
+mod leaving_nothing;
 mod limits;
 mod net;
 mod opening;
@@ -16,6 +17,7 @@ mod seeded;
 mod smoke;
 mod storm;
 mod timeouts;
+mod under_no_lock;
 
 #[cfg(feature = "tls")]
 mod tunnelled;

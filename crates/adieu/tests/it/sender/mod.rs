@@ -3,9 +3,11 @@
 
 mod errors;
 mod handle;
+mod looking;
 mod readiness;
 mod storm;
 mod targets;
+mod wakers;
 
 use adieu::conn::http1::{Connection, SendRequest};
 use adieu_testkit::memory::{MemoryEnd, Side};
