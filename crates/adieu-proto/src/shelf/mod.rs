@@ -319,9 +319,12 @@ impl<C, W, E> Shelf<C, W, E> {
             self.drop_slot(slot);
             return;
         }
-        let next = self.places.get(origin).and_then(Place::oldest_any);
+        // Mostly nobody waits anywhere.
+        let next =
+            if self.waiting.is_empty() { None } else { self.places.get(origin).and_then(Place::oldest_any) };
         // Somebody has waited longer for a place than the next one for any connection.
         let starves = match () {
+            () if self.waiting.is_empty() => None,
             () if self.starves_elsewhere(origin, next) => Some(IN_ALL),
             () if self.starves_for_fresh(origin, next) => Some(self.limit_of(origin)),
             () => None,
@@ -355,7 +358,7 @@ impl<C, W, E> Shelf<C, W, E> {
             self.evict(oldest, IDLE_IN_ALL, effects);
         }
         // Who wants a fresh one may be waiting for the place that an idle one holds.
-        if self.waiting.contains(&origin) {
+        if !self.waiting.is_empty() && self.waiting.contains(&origin) {
             self.open_for(origin, effects);
         }
     }

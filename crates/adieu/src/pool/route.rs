@@ -48,16 +48,12 @@ impl Route<'_> {
         };
         Some((scheme, self.uri.authority()?.as_str()))
     }
-
-    fn hash(&self, (scheme, authority): (Scheme, &str), hasher: &DefaultHashBuilder) -> u64 {
-        hash_of(hasher, scheme, authority, self.partition, self.runtime)
-    }
 }
 
 impl Names {
     pub(super) fn find(&self, route: &Route<'_>) -> Option<Origin> {
         let words = route.words()?;
-        let hash = route.hash(words, &self.hasher);
+        let hash = hash_of(&self.hasher, words.1, route.partition);
         let is_it = |name: &Name| {
             (name.scheme, &*name.authority) == words
                 && name.runtime == route.runtime
@@ -72,7 +68,7 @@ impl Names {
         if self.table.len() >= MOST {
             self.table.clear();
         }
-        let hash = route.hash(words, &self.hasher);
+        let hash = hash_of(&self.hasher, words.1, route.partition);
         let name = Name {
             scheme: words.0,
             authority: words.1.into(),
@@ -81,9 +77,8 @@ impl Names {
             origin,
         };
         let hasher = &self.hasher;
-        self.table.insert_unique(hash, name, |name| {
-            hash_of(hasher, name.scheme, &name.authority, name.partition.as_ref(), name.runtime)
-        });
+        self.table
+            .insert_unique(hash, name, |name| hash_of(hasher, &name.authority, name.partition.as_ref()));
     }
 
     /// No words mean that origin any more.
@@ -92,17 +87,12 @@ impl Names {
     }
 }
 
-fn hash_of(
-    hasher: &DefaultHashBuilder,
-    scheme: Scheme,
-    authority: &str,
-    partition: Option<&Partition>,
-    runtime: RuntimeId,
-) -> u64 {
+fn hash_of(hasher: &DefaultHashBuilder, authority: &str, partition: Option<&Partition>) -> u64 {
     let mut state = hasher.build_hasher();
-    state.write_u16(scheme.default_port());
     state.write(authority.as_bytes());
-    partition.hash(&mut state);
-    runtime.hash(&mut state);
+    // Of schemes and runtimes there are few: the comparison tells them apart.
+    if let Some(partition) = partition {
+        partition.hash(&mut state);
+    }
     state.finish()
 }
