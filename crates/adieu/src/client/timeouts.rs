@@ -8,7 +8,8 @@ use adieu_proto::lifecycle::Timeouts as ExchangeTimeouts;
 ///
 /// A phase that takes too long ends in [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) with its
 /// [`Phase`](crate::Phase). What is left of [`exchange`](Self::exchange) is handed from phase to phase. A response
-/// future that nobody polls meets its deadlines in the background.
+/// future that nobody polls meets its deadlines in the background once it has its connection; while it waits for one, when
+/// it is polled next.
 ///
 /// ```
 /// use adieu::Timeouts;

@@ -9,6 +9,8 @@ use super::stream::{Events, Mailbox};
 
 /// A hook that is told of each event as it happens, in the task in which it happens.
 ///
+/// A hook that holds a client of its own keeps that client's connections: give it a way to drop it, or none at all.
+///
 /// It is called under no lock, so it may ask and close connections; but whatever time it takes, the connection that it
 /// is told of does not get. A panic in it goes no further than the hook itself: neither the connection nor the other hooks
 /// suffer from it.
