@@ -227,6 +227,20 @@ impl Client {
         ClientClosing(self.shared.pool.close_idle(CloseMode::graceful()))
     }
 
+    /// Closes the idle connections to the origin of `uri` gracefully, in all partitions; those in use stay.
+    ///
+    /// # Errors
+    ///
+    /// `uri` names no origin.
+    pub fn close_idle_of<U>(&self, uri: U) -> Result<ClientClosing, Error>
+    where
+        U: TryInto<Uri>,
+        U::Error: Into<http::Error>,
+    {
+        let origin = origin_of(uri)?;
+        Ok(ClientClosing(self.shared.pool.close_idle_of(&origin, CloseMode::graceful())))
+    }
+
     /// Closes the connections to the origin of `uri`, in all partitions; the client stays usable, for this origin too. A
     /// connection that is being opened is left to the requests that wait for it, but for the modes `now` and `abort`.
     ///
@@ -238,8 +252,7 @@ impl Client {
         U: TryInto<Uri>,
         U::Error: Into<http::Error>,
     {
-        let uri = uri.try_into().map_err(|error| invalid(error.into()))?;
-        let origin = Target::of(&uri)?.to_string();
+        let origin = origin_of(uri)?;
         Ok(ClientClosing(self.shared.pool.close_origin(&origin, mode)))
     }
 
@@ -247,6 +260,16 @@ impl Client {
     pub fn close_connection(&self, id: ConnectionId, mode: CloseMode) -> Option<ConnectionClosing> {
         self.shared.pool.close_connection(id, mode).map(ConnectionClosing)
     }
+}
+
+/// The origin of a URI, as it is named everywhere.
+fn origin_of<U>(uri: U) -> Result<String, Error>
+where
+    U: TryInto<Uri>,
+    U::Error: Into<http::Error>,
+{
+    let uri = uri.try_into().map_err(|error| invalid(error.into()))?;
+    Ok(Target::of(&uri)?.to_string())
 }
 
 /// What is wrong with a URI.

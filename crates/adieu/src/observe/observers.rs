@@ -9,11 +9,12 @@ use super::stream::{Events, Mailbox};
 
 /// A hook that is told of each event as it happens, in the task in which it happens.
 ///
-/// A hook that holds a client of its own keeps that client's connections: give it a way to drop it, or none at all.
-///
 /// It is called under no lock, so it may ask and close connections; but whatever time it takes, the connection that it
 /// is told of does not get. A panic in it goes no further than the hook itself: neither the connection nor the other hooks
 /// suffer from it.
+///
+/// A hook that holds the client it was given to keeps it alive: dropping all other handles does not end it, only
+/// [`Client::close`](crate::Client::close) does.
 pub trait Observer: Send + Sync + 'static {
     /// Something happened.
     fn observe(&self, event: &Event);

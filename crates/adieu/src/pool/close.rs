@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use adieu_proto::lifecycle::{CloseKind, CloseMode, CloseReason, CloseReport, ConnectionId, Ended};
 use adieu_proto::shelf::Effects;
 
+use super::desk::Todo;
 use super::registry::{Birth, Farewell, Live};
 use super::{Pool, Tally};
 use crate::drive::Wire;
@@ -68,18 +69,27 @@ impl Pool {
         self.closing(idle.into_iter().map(Live::Open), mode)
     }
 
+    /// Closes the idle connections of one origin, in all partitions and runtimes.
+    pub(crate) fn close_idle_of(self: &Arc<Self>, origin: &str, mode: CloseMode) -> ClosingAll {
+        let mut todo = Effects::default();
+        let idle = self.clear_idle_of(origin, &mut todo);
+        self.carry_out(todo);
+        self.closing(idle.into_iter().map(Live::Open), mode)
+    }
+
+    /// Takes the idle connections of one origin off the shelf.
+    fn clear_idle_of(&self, origin: &str, todo: &mut Todo) -> Vec<Arc<Wire>> {
+        let mut desk = self.desk();
+        let ours: Vec<_> =
+            desk.entries().filter(|(_, entry)| &*entry.text == origin).map(|(origin, _)| origin).collect();
+        ours.into_iter().flat_map(|origin| desk.shelf.clear_idle(Some(origin), todo)).collect()
+    }
+
     /// Closes the connections of one origin, in all partitions and runtimes. What is being opened is left to the requests that
     /// wait for it, unless they shall fail at once.
     pub(crate) fn close_origin(self: &Arc<Self>, origin: &str, mode: CloseMode) -> ClosingAll {
-        let desk = self.desk();
-        let ours: Vec<_> =
-            desk.entries().filter(|(_, entry)| &*entry.text == origin).map(|(origin, _)| origin).collect();
-        drop(desk);
         let mut todo = Effects::default();
-        let mut idle = Vec::new();
-        for &origin in &ours {
-            idle.append(&mut self.desk().shelf.clear_idle(Some(origin), &mut todo));
-        }
+        let idle = self.clear_idle_of(origin, &mut todo);
         drop(idle);
         let at_once = mode.kind() > CloseKind::Half;
         // By name: the pool may have forgotten the origin since it lent what drains now.

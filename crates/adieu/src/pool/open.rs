@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use adieu_proto::h1::Engine;
-use adieu_proto::lifecycle::{CloseReason, CloseReport, Input, Lifecycle, Protocol, Readers};
+use adieu_proto::lifecycle::{
+    CloseReason, CloseReport, Input, Lifecycle, LifecycleLimits, Protocol, Readers,
+};
 use adieu_proto::shelf::{Effects, Opening, Origin};
 
 use super::desk::Todo;
@@ -50,7 +52,7 @@ impl Pool {
         let (target, text, runtime) = (entry.target.clone(), entry.text.clone(), entry.runtime.clone());
         drop(desk);
         let (now, id) = (rt::now(), next_id());
-        let life = Lifecycle::new(now, self.life_limits().life);
+        let life = Lifecycle::new(now, self.life_limits());
         let birth = Birth::new(id, text.clone(), life);
         let teller = Teller::new(self.settings.observers.clone(), id, text);
         let attempt = Attempt {
@@ -76,11 +78,11 @@ impl Pool {
     }
 
     /// What a connection is told when it begins: the settings, with an age of its own.
-    fn life_limits(&self) -> adieu_proto::h1::Config {
-        let mut config = self.settings.config;
+    fn life_limits(&self) -> LifecycleLimits {
+        let mut limits = self.settings.config.life;
         let jitter = self.settings.age_jitter.clamp(0.0, 1.0) * rt::chance();
-        config.life.age = config.life.age.map(|age| age.mul_f64(1.0 - jitter));
-        config
+        limits.age = limits.age.map(|age| age.mul_f64(1.0 - jitter));
+        limits
     }
 }
 

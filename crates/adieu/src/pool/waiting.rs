@@ -46,7 +46,8 @@ pub struct WaitingRequest {
     pub ahead: usize,
     /// How long it has waited.
     pub waited: Duration,
-    /// How much longer it will; `None`: as long as it takes.
+    /// How much longer it will; `None`: as long as it takes. Zero: its time is over, but a connection is being opened for it,
+    /// whose limits count.
     pub left: Option<Duration>,
 }
 

@@ -188,6 +188,29 @@ async fn what_drains_for_an_origin_that_was_forgotten_is_closed_with_it() {
     drop(response);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_idle_ones_of_one_origin_can_be_closed_and_those_in_use_stay() {
+    let (net, mut accepts) = Net::by_hand();
+    let client = net.client().build().unwrap();
+    let first = ask(&client, URL);
+    beside(answer_all(accepts.next().await));
+    in_time(first).await.unwrap().unwrap();
+    let other = ask(&client, "http://other/");
+    beside(answer_all(accepts.next().await));
+    in_time(other).await.unwrap().unwrap();
+    let busy = beside(client.get(URL).fresh_connection().send());
+    let mut peer = accepts.next().await;
+    in_time(peer.read_head()).await.unwrap();
+    let report = in_time(client.close_idle_of("http://HOST:80/any").unwrap()).await;
+    let [closed] = &report.connections[..] else { panic!("the idle one: {report}") };
+    assert_eq!((closed.origin.as_deref(), closed.exchanges), (Some("http://host"), 1));
+    let left = client.stats().total;
+    assert_eq!((left.active, left.idle), (1, 1), "{left}");
+    peer.send(OK).await.unwrap();
+    in_time(busy).await.unwrap().unwrap();
+    assert!(client.close_idle_of("/no-origin").is_err());
+}
+
 /// Those that wait for the origin get a connection of their own once the others drain.
 #[tokio::test(start_paused = true)]
 async fn who_waits_while_its_origin_is_closed_gets_a_new_connection() {
