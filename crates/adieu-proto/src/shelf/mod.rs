@@ -213,19 +213,8 @@ impl<C, W, E> Shelf<C, W, E> {
     pub fn take(&mut self, origin: Origin, pick: Pick) -> Option<(Slot, C)> {
         let place = self.places.get_mut(origin)?;
         place.budget.note_request();
-        self.lend_idle(origin, pick)
-    }
-
-    fn lend_idle(&mut self, origin: Origin, pick: Pick) -> Option<(Slot, C)> {
-        let place = self.places.get_mut(origin)?;
-        if place.idle == 0 || place.waits_any() {
-            return None;
-        }
-        let slot = match (self.limits.order, pick) {
-            (Order::Lifo, _) | (_, Pick::Youngest) => place.ends.last(),
-            (Order::Fifo, Pick::Usual) => place.ends.first(),
-            (Order::RoundRobin, Pick::Usual) => place.next_in_turn(&self.kept),
-        }?;
+        let order = if pick == Pick::Youngest { Order::Lifo } else { self.limits.order };
+        let slot = place.pick(&self.kept, order)?;
         self.lend(slot)
     }
 
@@ -253,7 +242,9 @@ impl<C, W, E> Shelf<C, W, E> {
         }
         // One may have come back since the request found none.
         if wanted == Wanted::Any
-            && let Some((slot, connection)) = self.lend_idle(origin, Pick::Usual)
+            && let Some(slot) =
+                self.places.get_mut(origin).and_then(|place| place.pick(&self.kept, self.limits.order))
+            && let Some((slot, connection)) = self.lend(slot)
         {
             self.granted.insert(ticket, Grant::Connection(slot, connection));
             return effects.wake.push(waiter.waker);

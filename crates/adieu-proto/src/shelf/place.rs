@@ -8,7 +8,7 @@ use slotmap::SlotMap;
 use super::ages::Ages;
 use super::budget::Budget;
 use super::list::{Ends, Kept};
-use super::{Slot, Ticket, Wanted};
+use super::{Order, Slot, Ticket, Wanted};
 
 /// One origin on the shelf.
 #[derive(Debug)]
@@ -96,6 +96,19 @@ impl<W> Place<W> {
 
     pub(super) fn is_unused(&self) -> bool {
         self.counts() == Counts::default()
+    }
+
+    /// The idle connection that is next, where nobody waits before.
+    #[inline]
+    pub(super) fn pick<C>(&mut self, kept: &SlotMap<Slot, Kept<C>>, order: Order) -> Option<Slot> {
+        if self.idle == 0 || self.waits_any() {
+            return None;
+        }
+        match order {
+            Order::Lifo => self.ends.last(),
+            Order::Fifo => self.ends.first(),
+            Order::RoundRobin => self.next_in_turn(kept),
+        }
     }
 
     /// Whether more wait than openings could serve.

@@ -18,7 +18,7 @@ use crate::observe::{Happening, ReplayCause};
 #[derive(Debug, Default)]
 pub(super) struct Replays {
     tries: Tries,
-    pub(super) done: u32,
+    pub(super) done: u8,
     /// To whom it goes; known once it was looked for a connection.
     pub(super) origin: Option<Origin>,
 }
@@ -139,7 +139,7 @@ impl ResponseFuture {
             return Err(Refusal::Budget);
         }
         self.replays.done += 1;
-        let replays = self.replays.done;
+        let replays = u32::from(self.replays.done);
         if let Some(cause) = cause {
             self.tell(|failed_on| Happening::Replayed { failed_on, exchange, fate, cause, replays });
         }
@@ -157,6 +157,6 @@ impl ResponseFuture {
 
     /// Has an error say how often the request was sent before.
     pub(super) fn note_attempts(&self, error: &mut Error, refusal: Option<Refusal>) {
-        error.after(self.replays.done, self.replays.earlier(), refusal);
+        error.after(self.replays.done.into(), self.replays.earlier(), refusal);
     }
 }

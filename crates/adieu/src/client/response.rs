@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use adieu_proto::lifecycle::Timeouts as ExchangeTimeouts;
 use adieu_proto::shelf::{Pick, Ticket, Wanted};
 use http::header::{CONNECTION, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body as HttpBody;
 
 use super::Shared;
@@ -19,7 +19,7 @@ use super::replay::{Replays, Rules};
 use crate::conn::body::Body;
 use crate::conn::info::ResponseInfo;
 use crate::conn::{Again, Mark, Outgoing, Sending, SendingStage, apart};
-use crate::drive::Wire;
+use crate::drive::{Doubt, Wire};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::pool::{Pool, Route, Waited, Waiting};
 use crate::rt::{self, RuntimeId};
@@ -205,17 +205,18 @@ impl ResponseFuture {
         let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let route = Route { uri: &outgoing.head.uri, partition: self.partition(), runtime };
         // What could not be sent again takes no chances.
-        let careful = outgoing.head.method != Method::GET && !outgoing.again.bears_doubt(&outgoing.head);
+        let careful = outgoing.again.bears_doubt(&outgoing.head) == Doubt::Unbearable;
         let pick = if careful { Pick::Youngest } else { Pick::Usual };
         let mut wanted = self.wanted();
         let (origin, mut taken) = match wanted {
             Wanted::Any => self.pool().take(now, &route, pick)?,
             Wanted::Fresh => (self.pool().origin_of(&route)?, None),
         };
-        if careful && let Some(wire) = taken.take_if(|wire| wire.lock().is_near_its_end(now)) {
-            self.pool().put_back(&wire);
-            self.replays.insist_on_fresh();
-            wanted = Wanted::Fresh;
+        if careful
+            && let Some(wire) = &taken
+            && self.leaves_alone(wire, now)
+        {
+            (taken, wanted) = (None, Wanted::Fresh);
         }
         self.replays.origin = Some(origin);
         let begun = *self.begun.get_or_insert(now);
@@ -229,6 +230,17 @@ impl ResponseFuture {
             }
         }
         Ok(())
+    }
+
+    /// Whether the peer may be about to end this connection: then it is put back, and none but a fresh one will do.
+    #[cold]
+    fn leaves_alone(&mut self, wire: &Arc<Wire>, now: Instant) -> bool {
+        let near = wire.lock().is_near_its_end(now);
+        if near {
+            self.pool().put_back(wire);
+            self.replays.insist_on_fresh();
+        }
+        near
     }
 
     /// Sends the request on this connection.
@@ -289,7 +301,7 @@ impl ResponseFuture {
         Some(ResponseInfo {
             connection: wire.id(),
             exchange,
-            replays: self.replays.done,
+            replays: self.replays.done.into(),
             opening: wire.kept().filter(|_| exchange == 1).map(|kept| Box::new(kept.opening)),
             begun: self.begun?,
             lent: self.lent?,

@@ -13,7 +13,7 @@ use tokio::io::AsyncRead;
 use super::incoming::{Early, Incoming};
 use super::info::ResponseInfo;
 use super::reader::Reader;
-use super::request::{AgainBody, uniform};
+use super::request::{Copies, Source, uniform};
 use super::upgraded::Upgraded;
 use crate::drive::Upload;
 use crate::error::{BoxError, Error};
@@ -147,15 +147,15 @@ impl Body {
     }
 
     /// What it takes to send it once more.
-    pub(super) fn again(&self) -> AgainBody {
+    pub(super) fn again(&self) -> Copies {
         match &self.kind {
-            Kind::Empty => AgainBody::Empty,
-            Kind::Bytes(bytes) => AgainBody::Bytes(Box::new(bytes.clone())),
+            Kind::Empty => Copies::EMPTY,
+            Kind::Bytes(bytes) => Copies::of(Source::Bytes(bytes.clone())),
             Kind::Made(made) => {
                 let make = made.make.clone();
-                AgainBody::Made(Arc::new(move || uniform(Self::of(Kind::Other(make())))))
+                Copies::of(Source::Made(Arc::new(move || uniform(Self::of(Kind::Other(make()))))))
             }
-            _ => AgainBody::Never,
+            _ => Copies::ONCE,
         }
     }
 

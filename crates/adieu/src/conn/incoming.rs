@@ -157,6 +157,7 @@ impl Incoming {
 }
 
 /// The response was taken whole: the connection may be idle from now on.
+#[inline]
 pub(super) fn settle(work: &mut Locked<'_>, now: std::time::Instant) {
     work.note_use(now);
     work.arm_soon_enough(now);

@@ -11,7 +11,7 @@ use http::request;
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
-use crate::drive::{Lease, Upload};
+use crate::drive::{Doubt, Lease, Upload};
 use crate::error::BoxError;
 use crate::transport::take;
 
@@ -32,18 +32,28 @@ pub(crate) struct Outgoing {
 
 /// Whether and how a request can be sent again.
 pub(crate) struct Again {
-    pub(crate) body: AgainBody,
+    pub(crate) body: Copies,
     pub(crate) rule: Replay,
     pub(crate) mark: Mark,
 }
 
-/// The body once more.
-pub(crate) enum AgainBody {
-    /// There is none.
-    Empty,
-    /// It comes from somewhere, and only once.
-    Never,
-    Bytes(Box<Bytes>),
+/// What it takes to produce a body once more.
+pub(crate) struct Copies {
+    /// `None`: there is no body, or none that comes again.
+    source: Option<Box<Source>>,
+    comes: Comes,
+}
+
+/// How often a body comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comes {
+    Once,
+    Again,
+}
+
+/// What a body is made of, again and again.
+pub(crate) enum Source {
+    Bytes(Bytes),
     Made(Arc<dyn Fn() -> Upload + Send + Sync>),
 }
 
@@ -57,12 +67,12 @@ pub(crate) enum Mark {
 }
 
 impl Again {
-    pub(crate) const NEVER: Self = Self { body: AgainBody::Never, rule: Replay::Never, mark: Mark::None };
+    pub(crate) const NEVER: Self = Self { body: Copies::ONCE, rule: Replay::Never, mark: Mark::None };
 
     pub(crate) fn repeat(&self) -> Repeat {
-        match self.body {
-            AgainBody::Never => Repeat::Impossible,
-            _ => Repeat::Possible,
+        match self.body.comes {
+            Comes::Once => Repeat::Impossible,
+            Comes::Again => Repeat::Possible,
         }
     }
 
@@ -73,19 +83,38 @@ impl Again {
     }
 
     /// Whether it could be sent again although it may have been processed.
-    pub(crate) fn bears_doubt(&self, head: &request::Parts) -> bool {
-        self.repeat() == Repeat::Possible && self.twice(head) == Twice::Harmless
+    #[inline]
+    pub(crate) fn bears_doubt(&self, head: &request::Parts) -> Doubt {
+        let comes = self.body.comes == Comes::Again && !matches!(self.rule, Replay::Never | Replay::Proven);
+        match comes {
+            true if head.method.is_safe() => Doubt::Borne,
+            true => self.looks_closer(head),
+            false => Doubt::Unbearable,
+        }
+    }
+
+    #[cold]
+    fn looks_closer(&self, head: &request::Parts) -> Doubt {
+        if self.twice(head) == Twice::Harmless { Doubt::Borne } else { Doubt::Unbearable }
     }
 }
 
-impl AgainBody {
+impl Copies {
+    /// It comes from somewhere, and only once.
+    pub(crate) const ONCE: Self = Self { source: None, comes: Comes::Once };
+    /// There is none.
+    pub(crate) const EMPTY: Self = Self { source: None, comes: Comes::Again };
+
+    pub(crate) fn of(source: Source) -> Self {
+        Self { source: Some(Box::new(source)), comes: Comes::Again }
+    }
+
     /// The body once more; `None`: there is none.
     pub(crate) fn make(&self) -> Option<Upload> {
-        match self {
-            Self::Empty | Self::Never => None,
-            Self::Bytes(bytes) => Some(uniform(Full::new(Bytes::clone(bytes)))),
-            Self::Made(make) => Some(make()),
-        }
+        Some(match &**self.source.as_ref()? {
+            Source::Bytes(bytes) => uniform(Full::new(bytes.clone())),
+            Source::Made(make) => make(),
+        })
     }
 }
 
@@ -104,14 +133,14 @@ impl Outgoing {
 }
 
 /// A body taken apart: its length, itself, and itself once more. Text and bytes are recognised in whatever type they come.
-pub(crate) fn apart<B>(body: B) -> (Option<u64>, Option<Upload>, AgainBody)
+pub(crate) fn apart<B>(body: B) -> (Option<u64>, Option<Upload>, Copies)
 where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
     if body.is_end_stream() {
-        return (Some(0), None, AgainBody::Empty);
+        return (Some(0), None, Copies::EMPTY);
     }
     let mut slot = Some(body);
     if let Some(text) = take::<String>(&mut slot) {
@@ -123,7 +152,7 @@ where
     if let Some(mut full) = take::<Full<Bytes>>(&mut slot) {
         return match Pin::new(&mut full).poll_frame(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Some(Ok(frame))) => of_bytes(frame.into_data().unwrap_or_default()),
-            _ => (Some(0), None, AgainBody::Empty),
+            _ => (Some(0), None, Copies::EMPTY),
         };
     }
     if let Some(ours) = take::<super::body::Body>(&mut slot) {
@@ -131,13 +160,13 @@ where
         return (length, Some(uniform(ours)), again);
     }
     match slot {
-        Some(body) => (length_of(&body), Some(uniform(body)), AgainBody::Never),
-        None => (Some(0), None, AgainBody::Empty),
+        Some(body) => (length_of(&body), Some(uniform(body)), Copies::ONCE),
+        None => (Some(0), None, Copies::EMPTY),
     }
 }
 
-fn of_bytes(bytes: Bytes) -> (Option<u64>, Option<Upload>, AgainBody) {
-    let again = AgainBody::Bytes(Box::new(bytes.clone()));
+fn of_bytes(bytes: Bytes) -> (Option<u64>, Option<Upload>, Copies) {
+    let again = Copies::of(Source::Bytes(bytes.clone()));
     (Some(bytes.len() as u64), Some(uniform(Full::new(bytes))), again)
 }
 

@@ -15,7 +15,7 @@ use super::body::Body;
 use super::incoming::{Early, Incoming, settle};
 use super::request::Outgoing;
 use super::upgraded::Upgraded;
-use crate::drive::{Driver, Locked, Turned, Upload, Wire, give};
+use crate::drive::{Doubt, Driver, Locked, Turned, Upload, Wire, give};
 use crate::error::{Error, ErrorKind};
 use crate::rt;
 
@@ -143,6 +143,7 @@ pub(super) fn begin(
     head: &request::Parts,
     length: Option<u64>,
     timeouts: Option<&Timeouts>,
+    doubt: Doubt,
 ) -> Poll<Result<u64, Error>> {
     let looked = match work.driver {
         Driver::Caller => work.look(now, cx),
@@ -160,6 +161,7 @@ pub(super) fn begin(
             Ok(_) => {
                 work.lent();
                 work.limit(timeouts);
+                work.bear(doubt);
                 return Poll::Ready(Ok(work.engine.exchange()));
             }
             Err(NotOpen::Busy) if work.is_clearing() => {
@@ -193,8 +195,9 @@ impl Sending {
         work.obey(now);
         let mut looked = false;
         if let (Stage::New, Some(outgoing)) = (&*stage, &mut *outgoing) {
-            let Outgoing { head, length, timeouts, .. } = &*outgoing;
-            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts.as_deref())) {
+            let Outgoing { head, length, timeouts, again, .. } = &*outgoing;
+            let (timeouts, doubt) = (timeouts.as_deref(), again.bears_doubt(head));
+            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts, doubt)) {
                 Ok(exchange) => Stage::Sent(exchange, outgoing.upload.take()),
                 Err(error) => {
                     *stage = Stage::NotBegun;
@@ -274,14 +277,6 @@ impl Sending {
                 // What is there turned out to be too little.
                 None if !wanted && work.engine.wants_read() && work.driver == Driver::Caller => {}
                 None if upload.is_some() && !silent && work.engine.wants_body() => {}
-                None if work.engine.is_in_doubt()
-                    && outgoing
-                        .as_ref()
-                        .is_some_and(|outgoing| outgoing.again.bears_doubt(&outgoing.head)) =>
-                {
-                    // It can be sent again without a proof.
-                    work.engine.give_up_doubt(now);
-                }
                 None => {
                     let attended = work.driver == Driver::Attendant && work.engine.wants_write();
                     let before = work.read_by(cx.waker());

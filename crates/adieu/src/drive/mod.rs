@@ -39,7 +39,7 @@ pub(crate) use departures::Departures;
 pub(crate) use keeper::{Keeper, Kept, LearnedIdle};
 pub(crate) use orders::Upload;
 pub(crate) use wire::{Lease, Locked, Parts, Wire, next_id};
-pub(crate) use work::{Driver, Turned};
+pub(crate) use work::{Doubt, Driver, Turned};
 
 /// Gives the engine the next frame of a request's body.
 pub(crate) fn give(

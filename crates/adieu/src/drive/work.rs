@@ -13,6 +13,8 @@ use adieu_proto::h1::{Engine, TransportEnd};
 use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, LayerReport, Signal, State, Timeouts};
 use tokio::io::AsyncWrite;
 
+pub(crate) use doubt::Doubt;
+
 use super::departures::{Departure, Departures, Leaver};
 use super::keeper::{LearnedIdle, Standing};
 use crate::rt::{Alarm, Rung, Runtime, RuntimeGone};
@@ -44,6 +46,8 @@ pub(crate) struct Work {
     watch: IdleWatch,
     /// How long each phase may take on any exchange but the one in flight, which has limits of its own.
     usual: Option<Box<Timeouts>>,
+    /// Whether the exchange in flight can do without a proof.
+    doubt: Doubt,
     /// When it was last in use.
     used: Instant,
     alarm: Alarm,
@@ -159,6 +163,7 @@ impl Work {
             reset: Reset::Unheard,
             watch: IdleWatch::Due,
             usual: None,
+            doubt: Doubt::Unbearable,
             used: now,
             alarm: Alarm::new(now, shortest),
             rung: Rung::No,

@@ -107,6 +107,7 @@ impl Pool {
     /// # Errors
     ///
     /// The URI names no origin, or the client is closed.
+    #[inline]
     pub(crate) fn take(
         self: &Arc<Self>,
         now: Instant,
@@ -114,13 +115,12 @@ impl Pool {
         pick: Pick,
     ) -> Result<(Origin, Option<Arc<Wire>>), Error> {
         let (mut desk, origin) = self.locate(route)?;
-        if desk.clocks.is_due(now) {
-            desk.fade(origin, now);
-            if let Some(jump) = desk.clocks.jumped(now) {
-                drop(desk);
-                self.distrust(now, jump);
-                desk = self.desk();
-            }
+        if desk.clocks.is_due(now)
+            && let Some(jump) = desk.clocks.jumped(now)
+        {
+            drop(desk);
+            self.distrust(now, jump);
+            desk = self.desk();
         }
         let taken = desk.take(origin, pick);
         if let Some(every) = self.settings.refresh {
@@ -138,6 +138,7 @@ impl Pool {
         self.locate(route).map(|(_, origin)| origin)
     }
 
+    #[inline]
     fn locate(&self, route: &Route<'_>) -> Result<(MutexGuard<'_, Desk>, Origin), Error> {
         let mut desk = self.desk();
         let origin = match desk.find(route) {

@@ -47,11 +47,12 @@ impl Pool {
     /// Opens a connection, in a task of its own on the runtime of its origin. Where that runtime is gone, gives what
     /// follows from it.
     pub(super) fn open(self: &Arc<Self>, opening: Opening, origin: Origin) -> Option<Todo> {
-        let desk = self.desk();
+        let (now, id) = (rt::now(), next_id());
+        let mut desk = self.desk();
+        desk.fade(origin, now);
         let entry = desk.entry(origin)?;
         let (target, text, runtime) = (entry.target.clone(), entry.text.clone(), entry.runtime.clone());
         drop(desk);
-        let (now, id) = (rt::now(), next_id());
         let life = Lifecycle::new(now, self.life_limits());
         let birth = Birth::new(id, text.clone(), life);
         let teller = Teller::new(self.settings.observers.clone(), id, text);

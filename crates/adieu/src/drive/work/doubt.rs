@@ -8,7 +8,21 @@ use adieu_proto::lifecycle::State;
 
 use super::{IdleWatch, Work};
 
+/// Whether a request bears it that nobody knows whether it was processed: it is sent again then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// It does: a proof is taken where it is there at once, and not waited for.
+    Borne,
+    /// It does not: a proof is awaited.
+    Unbearable,
+}
+
 impl Work {
+    /// Whether the exchange that has just begun bears doubt.
+    pub(crate) fn bear(&mut self, doubt: Doubt) {
+        self.doubt = doubt;
+    }
+
     /// The peer has ended, and the request may not have come in time: looks, now and once the socket is gone or that was
     /// awaited for long enough.
     #[cold]
@@ -33,6 +47,9 @@ impl Work {
             self.engine.handle_silence(receipt.silence, receipt.round_trip);
         }
         self.engine.handle_sight(now, sight, patience);
+        if self.doubt == Doubt::Borne {
+            self.engine.give_up_doubt(now);
+        }
         if self.engine.is_in_doubt() {
             // From now on it is awaited.
             let _ = io.poll_gone(cx);

@@ -12,6 +12,7 @@ mod limits;
 mod net;
 mod opening;
 mod queue;
+mod replay;
 mod reports;
 mod seeded;
 mod smoke;
