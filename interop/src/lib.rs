@@ -14,9 +14,12 @@
 //! | `pki` | certificates, good and bad |
 //! | `capture` | the second witness: what went over the wire, by tcpdump and tshark |
 //! | `sockets` | the third: what the kernel knows of a server's connections |
+//! | `lab` | two hosts and a slow wire: what happens while something is on its way |
 //!
-//! Starting a server gives `None` where the test is to be skipped; the skip is told by then.
+//! Starting a server gives `None` where the test is to be skipped; the skip is told by then. A lab says why there is none,
+//! and leaves it to the test to skip.
 
+#![deny(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,6 +29,7 @@
 mod apache;
 mod capture;
 mod haproxy;
+mod lab;
 mod microsocks;
 mod nginx;
 mod output;
@@ -40,6 +44,7 @@ mod tinyproxy;
 pub use apache::{Apache, ApacheConfig};
 pub use capture::{Capture, Packet, Sender, SessionKeys};
 pub use haproxy::{Haproxy, HaproxyConfig};
+pub use lab::{Host, Lab, LabConfig, Unavailable};
 pub use microsocks::Microsocks;
 pub use nginx::{Nginx, NginxConfig};
 pub use output::Output;

@@ -7,14 +7,19 @@ use std::path::{Path, PathBuf};
 /// Where administrators' programs are, which the PATH of others may lack.
 const MORE: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
+/// Looks for a program.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(MORE.map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
 /// Looks for a program; without it the test is skipped.
 #[track_caller]
 pub(crate) fn need(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        .chain(MORE.map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file());
+    let found = find(program);
     if found.is_none() {
         skip(&format!("no {program} on this machine"));
     }
@@ -28,6 +33,16 @@ pub(crate) fn skip(why: &str) {
     if is_forbidden(env::var_os("CI").as_deref()) {
         panic!("{line}, but CI is set");
     }
+    tell(&line);
+}
+
+/// Tells that the test is skipped, and never fails: for what CI cannot install.
+#[track_caller]
+pub(crate) fn skip_even_in_ci(why: &str) {
+    tell(&line(&test(), why));
+}
+
+fn tell(line: &str) {
     // The print macros are captured by the test harness, and forgotten when the test passes. This is not.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -9,6 +9,7 @@ mod client;
 mod comparison;
 mod door;
 mod haproxy;
+mod lab;
 mod nginx;
 mod s_server;
 mod support;
