@@ -1,6 +1,8 @@
-//! Where the two ends of a wire are: which addresses they have, and how a thread comes to be there.
+//! Where the two ends of a wire are: which address the server has there, and how a thread comes to be there.
 
 use std::net::Ipv4Addr;
+
+use interop::{Lab, LabConfig};
 
 use super::row::Wire;
 use crate::Error;
@@ -9,6 +11,7 @@ use crate::Error;
 pub(crate) enum Hosts {
     /// Both are this machine.
     Loopback,
+    Lab(Lab),
 }
 
 impl Hosts {
@@ -16,7 +19,7 @@ impl Hosts {
     pub(crate) fn joined_by(wire: Wire) -> Result<Self, Error> {
         match wire {
             Wire::Loopback => Ok(Self::Loopback),
-            Wire::Slow => Err("there is none yet".into()),
+            Wire::Slow => Ok(Self::Lab(Lab::start(LabConfig::new(wire.round_trip() / 2))?)),
         }
     }
 
@@ -24,20 +27,23 @@ impl Hosts {
     pub(crate) fn server_address(&self) -> Ipv4Addr {
         match self {
             Self::Loopback => Ipv4Addr::LOCALHOST,
+            Self::Lab(lab) => lab.server_address(),
         }
     }
 
-    /// Moves the calling thread to the client's end: what it opens and starts from now on is there.
-    pub(crate) fn enter_client(&self) -> Result<(), Error> {
+    /// Moves the calling thread to the client's end, for good: what it opens and starts from now on is there.
+    pub(crate) fn enter_client(&self) {
         match self {
-            Self::Loopback => Ok(()),
+            Self::Loopback => {}
+            Self::Lab(lab) => lab.enter_client(),
         }
     }
 
-    /// Moves the calling thread to the server's end.
-    pub(crate) fn enter_server(&self) -> Result<(), Error> {
+    /// Moves the calling thread to the server's end, for good.
+    pub(crate) fn enter_server(&self) {
         match self {
-            Self::Loopback => Ok(()),
+            Self::Loopback => {}
+            Self::Lab(lab) => lab.enter_server(),
         }
     }
 }
