@@ -11,7 +11,7 @@ use crate::Error;
 pub(crate) enum Hosts {
     /// Both are this machine.
     Loopback,
-    Lab(Lab),
+    Lab(Box<Lab>),
 }
 
 impl Hosts {
@@ -19,7 +19,7 @@ impl Hosts {
     pub(crate) fn joined_by(wire: Wire) -> Result<Self, Error> {
         match wire {
             Wire::Loopback => Ok(Self::Loopback),
-            Wire::Slow => Ok(Self::Lab(Lab::start(LabConfig::new(wire.round_trip() / 2))?)),
+            Wire::Slow => Ok(Self::Lab(Box::new(Lab::start(LabConfig::new(wire.round_trip() / 2))?))),
         }
     }
 
