@@ -101,12 +101,14 @@ impl Churn {
                     continue;
                 }
             };
-            for row in rows {
-                for &client in &self.clients {
-                    let measured = self
-                        .measure(row, client, &hosts, &progress)
-                        .map_err(|error| format!("{client}, {row}: {error}"))?;
-                    progress.clear();
+            for (row, &client) in
+                rows.iter().flat_map(|&row| self.clients.iter().map(move |client| (row, client)))
+            {
+                let measured = self
+                    .measure(row, client, &hosts, &progress)
+                    .map_err(|error| format!("{client}, {row}: {error}"))?;
+                progress.clear();
+                if let Some(measured) = measured {
                     table::lines(&measured).iter().for_each(|line| println!("{line}"));
                     all.push(measured);
                     self.json.as_deref().map(|file| write(file, &all)).transpose()?;
@@ -124,17 +126,17 @@ impl Churn {
         self.rows.is_empty() || self.rows.iter().any(|selection| selection.has(row))
     }
 
-    /// One client in one row, with a server of its own.
+    /// One client in one row, with a server of its own; `None`: that is not on this machine.
     fn measure(
         &self,
         row: Row,
         client: Contender,
         hosts: &Arc<Hosts>,
         progress: &Progress,
-    ) -> Result<Measured, Error> {
+    ) -> Result<Option<Measured>, Error> {
         let Self { requests, tasks, seed, .. } = *self;
         progress.show(&format!("{row} {client}"));
-        let running = Running::start(row, hosts)?;
+        let Some(running) = Running::start(row, hosts)? else { return Ok(None) };
         let traffic = Traffic { tasks, requests, pauses: row.pauses(), seed };
         let (trust, target) = (Trust::in_root(running.root())?, target(row, &running)?);
         let show = |begun| progress.show(&format!("{row} {client} {begun}/{}", 2 * requests));
@@ -152,7 +154,7 @@ impl Churn {
         });
         let served = running.end()?;
         let (ended, opened) = asked??;
-        Ok(Measured::new(How { row, client, seed, tasks }, &ended, &served, opened))
+        Ok(Some(Measured::new(How { row, client, seed, tasks }, &ended, &served, opened)))
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Running {
     address: SocketAddr,
     root: String,
     end: oneshot::Sender<()>,
-    thread: JoinHandle<Result<Served, Error>>,
+    thread: JoinHandle<Result<Option<Served>, Error>>,
 }
 
 /// What became of a server.
@@ -32,8 +32,8 @@ pub(crate) struct Served {
 }
 
 impl Running {
-    /// Starts the server of a row and waits until it answers.
-    pub(crate) fn start(row: Row, hosts: &Arc<Hosts>) -> Result<Self, Error> {
+    /// Starts the server of a row and waits until it answers; `None`: it is not on this machine, which has been told.
+    pub(crate) fn start(row: Row, hosts: &Arc<Hosts>) -> Result<Option<Self>, Error> {
         let pki = Pki::new();
         let ip = hosts.server_address();
         let identity = match row.security {
@@ -48,8 +48,11 @@ impl Running {
             drive::runtime()?.block_on(serve(row.server, ip, identity, ready, ended))
         })?;
         match address.recv() {
-            Ok(address) => Ok(Self { address, root: pki.root(), end, thread }),
-            Err(_) => Err(joined(thread).err().unwrap_or_else(|| "the server did not start".into())),
+            Ok(address) => Ok(Some(Self { address, root: pki.root(), end, thread })),
+            Err(_) => match joined(thread)? {
+                None => Ok(None),
+                Some(_) => Err("the server ended".into()),
+            },
         }
     }
 
@@ -66,11 +69,11 @@ impl Running {
     pub(crate) fn end(self) -> Result<Served, Error> {
         // Fails only if it has ended already.
         let _ = self.end.send(());
-        joined(self.thread)
+        joined(self.thread)?.ok_or_else(|| "the server did not start".into())
     }
 }
 
-fn joined(thread: JoinHandle<Result<Served, Error>>) -> Result<Served, Error> {
+fn joined(thread: JoinHandle<Result<Option<Served>, Error>>) -> Result<Option<Served>, Error> {
     thread.join().map_err(|_| "the server failed")?
 }
 
@@ -80,8 +83,8 @@ async fn serve(
     identity: Option<Identity>,
     ready: mpsc::Sender<SocketAddr>,
     mut ended: oneshot::Receiver<()>,
-) -> Result<Served, Error> {
-    let started = Started::start(server, ip, identity).await.ok_or("it is not on this machine")?;
+) -> Result<Option<Served>, Error> {
+    let Some(started) = Started::start(server, ip, identity).await else { return Ok(None) };
     ready.send(SocketAddr::from((ip, started.port())))?;
     drop(ready);
     let mut reloads = 0;
@@ -101,7 +104,7 @@ async fn serve(
     }
     tokio::time::sleep(LOGGED).await;
     let log = std::fs::read_to_string(started.folder().join(LOG))?;
-    Ok(Served { processed: processed::read(&log), reloads })
+    Ok(Some(Served { processed: processed::read(&log), reloads }))
 }
 
 fn ticks(time: Duration) -> Interval {
