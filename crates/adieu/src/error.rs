@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use adieu_proto::codec::request::Unsendable;
-use adieu_proto::fate::{Answer, Facts, Fate, fate_of};
+use adieu_proto::fate::{Answer, Facts, Fate, Refusal, fate_of};
 use adieu_proto::h1::{BodyMisfit, Failure};
 use adieu_proto::lifecycle::{Blame, CloseReason, ConnectionId, ExchangePhase, Phase};
 use http::StatusCode;
@@ -23,6 +23,18 @@ struct Cause {
     answer: Answer,
     connection: Option<ConnectionId>,
     source: Option<BoxError>,
+    replays: u32,
+    earlier: Earlier,
+    refusal: Option<Refusal>,
+}
+
+/// What became of the attempts before the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// There were none, or none of them was processed.
+    Harmless,
+    /// One of them may have been processed.
+    Unknown,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -89,6 +101,9 @@ impl Error {
             answer: Answer::None,
             connection: None,
             source: None,
+            replays: 0,
+            earlier: Earlier::Harmless,
+            refusal: None,
         }))
     }
 
@@ -127,6 +142,8 @@ impl Error {
             R::TlsAlert(_) | R::TlsBroken(_) => ErrorKind::Tls,
             R::RequestBodyFailed => ErrorKind::RequestBody,
             R::HalfCloseRefused => ErrorKind::HalfCloseRefused,
+            // The peer had ended it before, and the request met its end.
+            R::PeerClosedIdle if failure.facts.handed > 0 => ErrorKind::NoResponse,
             _ => ErrorKind::Closed,
         };
         let mut error = Self::new(kind).because(failure.reason).on(connection);
@@ -138,6 +155,11 @@ impl Error {
     pub(crate) fn of_request(mut self, facts: Facts, answer: Answer) -> Self {
         (self.0.facts, self.0.answer) = (Some(facts), answer);
         self
+    }
+
+    /// How often it was sent again before this, what became of it then, and why it was not sent once more.
+    pub(crate) fn after(&mut self, replays: u32, earlier: Earlier, refusal: Option<Refusal>) {
+        (self.0.replays, self.0.earlier, self.0.refusal) = (replays, earlier, refusal);
     }
 
     pub(crate) fn misfit(misfit: BodyMisfit) -> Self {
@@ -214,7 +236,7 @@ impl Error {
     }
 
     /// What became of the request: whether the peer can have acted on it. A verdict, drawn from the
-    /// [facts](Self::facts) alone.
+    /// [facts](Self::facts) alone; of a request that was sent several times, over all of its attempts.
     ///
     /// ```
     /// # fn example(error: adieu::Error) -> bool {
@@ -226,12 +248,33 @@ impl Error {
     /// ```
     #[must_use]
     pub fn fate(&self) -> Fate {
+        match (self.last_fate(), self.0.earlier) {
+            (Fate::NotSent | Fate::NotProcessed(_), Earlier::Unknown) => Fate::Unknown,
+            (last, _) => last,
+        }
+    }
+
+    /// What became of the last attempt.
+    pub(crate) fn last_fate(&self) -> Fate {
         match (&self.0.facts, self.0.kind) {
             (Some(facts), _) => fate_of(facts, self.0.answer),
             // They are about a response.
             (None, ErrorKind::Status(_) | ErrorKind::BadBody | ErrorKind::IncompleteBody) => Fate::Answered,
             (None, _) => Fate::NotSent,
         }
+    }
+
+    /// How often the request was sent again before it failed for good.
+    #[must_use]
+    pub fn replays(&self) -> u32 {
+        self.0.replays
+    }
+
+    /// Why a client did not send the request again; `None`: that was no question, for it never came so far, or was sent on
+    /// a connection of the caller's own.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.0.refusal
     }
 
     /// On which connection.
@@ -308,11 +351,20 @@ impl fmt::Display for Error {
         {
             write!(f, ": {source}")?;
         }
-        if let Some(connection) = cause.connection {
-            write!(f, " (connection {connection})")?;
+        match (cause.connection, cause.replays) {
+            (None, 0) => Ok(()),
+            (None, replays) => write!(f, " (sent again{})", times(replays)),
+            (Some(connection), 0) => write!(f, " (connection {connection})"),
+            (Some(connection), replays) => {
+                write!(f, " (connection {connection}, sent again{})", times(replays))
+            }
         }
-        Ok(())
     }
+}
+
+/// Once goes without saying.
+fn times(replays: u32) -> String {
+    if replays == 1 { String::new() } else { format!(" {replays} times") }
 }
 
 impl fmt::Debug for Error {
@@ -323,6 +375,8 @@ impl fmt::Debug for Error {
             .field("fate", &self.fate())
             .field("facts", &self.0.facts)
             .field("connection", &self.0.connection)
+            .field("replays", &self.0.replays)
+            .field("refusal", &self.0.refusal)
             .field("source", &self.0.source);
         debug.finish()
     }

@@ -40,7 +40,7 @@ mod pool;
 mod rt;
 pub mod transport;
 
-pub use adieu_proto::fate::{Facts, Fate, Proof, ReadEnd, Use};
+pub use adieu_proto::fate::{Facts, Fate, OnWire, Ours, Proof, ReadEnd, Refusal, Replay, Sight, Use};
 pub use adieu_proto::h1::EarlyResponse;
 pub use adieu_proto::lifecycle::{
     Address, Blame, CloseKind, CloseMode, CloseReason, CloseReport, ConnectionId, Ended, ExchangePhase,

@@ -8,6 +8,7 @@ mod capture;
 mod client;
 mod comparison;
 mod door;
+mod fate;
 mod haproxy;
 mod lab;
 mod nginx;

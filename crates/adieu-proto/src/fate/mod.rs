@@ -1,6 +1,12 @@
 //! What is known of a request that failed: the facts as the connection saw them, and the verdict that is drawn from these
 //! facts alone ([`fate_of`]).
 //!
+//! | file | what it is for |
+//! |---|---|
+//! | `mod` | the facts and the verdict |
+//! | `receipt` | what the kernel's acknowledgements say of a request that the peer may never have received |
+//! | `replay` | which requests that failed are sent again |
+//!
 //! | fate | when |
 //! |---|---|
 //! | [`Fate::NotSent`] | no byte of it reached the transport |
@@ -8,7 +14,13 @@
 //! | [`Fate::Unknown`] | something did; part of an answer may have come back; there is no proof |
 //! | [`Fate::Answered`] | the head of its final response came |
 
+mod receipt;
+mod replay;
+
 use std::fmt;
+
+pub use receipt::{Receipt, Receipts, Sight, Socket, Span};
+pub use replay::{Attempt, By, Connection, Cost, Ends, Next, Refusal, Repeat, Replay, Tries, Twice};
 
 /// What is known of what became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +42,8 @@ pub enum Fate {
 pub enum Proof {
     /// The transport took less than its whole head: nobody can have read what it asks for.
     HeadIncomplete,
+    /// The peer had closed its socket before the request arrived, and its kernel refused it.
+    ClosedBeforeReceipt,
 }
 
 /// What came back for a request.
@@ -55,6 +69,9 @@ pub fn fate_of(facts: &Facts, answer: Answer) -> Fate {
         _ if facts.handed == 0 => Fate::NotSent,
         // An answer to what was not asked in full is no proof of anything.
         Answer::None if !facts.head_handed_over() => Fate::NotProcessed(Proof::HeadIncomplete),
+        Answer::None if facts.sight == Sight::Refused && facts.may_be_refused() => {
+            Fate::NotProcessed(Proof::ClosedBeforeReceipt)
+        }
         Answer::None | Answer::Part => Fate::Unknown,
     }
 }
@@ -77,6 +94,9 @@ impl fmt::Display for Fate {
         f.pad(match self {
             Self::NotSent => "nothing of it was sent",
             Self::NotProcessed(Proof::HeadIncomplete) => "not processed: its head was not sent whole",
+            Self::NotProcessed(Proof::ClosedBeforeReceipt) => {
+                "not processed: the peer had closed before it arrived"
+            }
             Self::Unknown => "it may have been processed",
             Self::Answered => "it was answered",
         })
@@ -99,6 +119,35 @@ pub struct Facts {
     pub reused: Use,
     /// How the read side ended.
     pub read_end: ReadEnd,
+    /// How much of its head the wire took, where that is less than the transport did: under TLS, until the record that
+    /// holds the last byte of it is out.
+    pub wire: OnWire,
+    /// Whether our side had ended.
+    pub ours: Ours,
+    /// What the kernel's acknowledgements showed after the peer's end.
+    pub sight: Sight,
+}
+
+/// How much of a head the wire took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "all of it or a part")]
+pub enum OnWire {
+    /// As much as the transport.
+    #[default]
+    AsHanded,
+    /// Less than the whole head.
+    Part,
+}
+
+/// Our side of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it ended or it did not")]
+pub enum Ours {
+    /// More may be sent.
+    #[default]
+    Open,
+    /// It ended, or was to end with this request.
+    Ended,
 }
 
 /// Whether a connection was fresh.
@@ -137,46 +186,21 @@ impl Facts {
     /// Whether the transport took the whole head.
     #[must_use]
     pub fn head_handed_over(&self) -> bool {
-        self.head > 0 && self.handed >= self.head
+        self.head > 0 && self.handed >= self.head && self.wire == OnWire::AsHanded
+    }
+
+    /// Whether the peer's kernel may have refused the request because the peer had closed before: it was used before,
+    /// the peer ended in order (under TLS with close_notify, for anyone can forge a FIN) without any byte of an answer, and
+    /// our side has not ended. Then the kernel is to be asked.
+    #[must_use]
+    pub fn may_be_refused(&self) -> bool {
+        self.reused == Use::Reused
+            && matches!(self.read_end, ReadEnd::Fin | ReadEnd::CloseNotify)
+            && self.ours == Ours::Open
+            && self.answered == 0
+            && self.head_handed_over()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every combination: nothing is claimed of a request whose head the transport took whole, or that was answered in part.
-    #[test]
-    fn the_whole_table() {
-        let (mut all, mut proven) = (0, 0);
-        for head in 0..=3 {
-            for handed in 0..=5 {
-                for answered in [0, 1] {
-                    for answer in [Answer::None, Answer::Part, Answer::Head] {
-                        for read_end in [ReadEnd::None, ReadEnd::Fin, ReadEnd::Reset, ReadEnd::BareFin] {
-                            for reused in [Use::Fresh, Use::Reused] {
-                                let facts =
-                                    Facts { head, handed, answered, read_end, reused, ..Facts::default() };
-                                let fate = fate_of(&facts, answer);
-                                all += 1;
-                                let whole = head > 0 && handed >= head;
-                                match fate {
-                                    Fate::Answered => assert_eq!(answer, Answer::Head),
-                                    Fate::NotSent => assert!(handed == 0 && answer != Answer::Head),
-                                    Fate::NotProcessed(Proof::HeadIncomplete) => {
-                                        proven += 1;
-                                        assert!(handed > 0 && !whole && answer == Answer::None, "{facts:?}");
-                                    }
-                                    Fate::Unknown => {
-                                        assert!(handed > 0 && (whole || answer == Answer::Part), "{facts:?}");
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        assert_eq!((all, proven), (1_152, 128));
-    }
-}
+mod tests;

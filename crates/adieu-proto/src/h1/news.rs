@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 
 use crate::codec::limits::Limits;
 use crate::codec::request::{TargetForm, Unsendable};
-use crate::fate::{Answer, Facts};
+use crate::fate::{Answer, Facts, Receipts};
 use crate::lifecycle::{CloseReason, ExchangePhase, LifecycleLimits, Timeouts, TlsAlert};
 
 /// What one engine may be told. Everything has its default.
@@ -26,6 +26,8 @@ pub struct Config {
     pub half_close: HalfClose,
     /// Whether a server is asked, or a proxy.
     pub target: TargetForm,
+    /// Whether the kernel can be asked what it knows of a request that was not answered.
+    pub receipts: Receipts,
 }
 
 /// Whether one side of the transport can end while the other goes on.

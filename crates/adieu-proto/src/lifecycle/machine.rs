@@ -27,6 +27,8 @@ pub struct Lifecycle {
     failed_by: Option<CloseReason>,
     ended: Option<Ended>,
     limits: LifecycleLimits,
+    /// How long nothing may be in flight, by what others of its kind have taught.
+    learned_idle: Option<Duration>,
     /// Set by a close: how long to linger, instead of what `limits` says.
     linger: Option<Duration>,
     /// Set by a close or a policy only: when exchanges still in flight are failed.
@@ -99,6 +101,7 @@ impl Lifecycle {
             failed_by: None,
             ended: None,
             limits,
+            learned_idle: None,
             linger: None,
             until: None,
             half: Half::Said,
@@ -336,10 +339,25 @@ impl Lifecycle {
         self.limits.exchanges = Some(self.limits.exchanges.map_or(limit, |own| own.min(limit)));
     }
 
+    /// Peers were seen to end idle connections after a little more than this; less than what is allowed here counts.
+    /// `None`: nothing is known of them any more.
+    pub fn learn_idle(&mut self, limit: Option<Duration>) {
+        self.learned_idle = limit;
+    }
+
+    /// How long nothing may be in flight, by what others of its kind have taught.
+    #[must_use]
+    pub fn learned_idle(&self) -> Option<Duration> {
+        self.learned_idle
+    }
+
     /// How long nothing may be in flight.
     #[must_use]
     pub fn idle_limit(&self) -> Option<Duration> {
-        self.limits.idle
+        match (self.limits.idle, self.learned_idle) {
+            (Some(own), Some(learned)) => Some(own.min(learned)),
+            (own, learned) => own.or(learned),
+        }
     }
 
     /// No wait of an idle connection, or for the end of its age, runs out sooner than this after it began. An age that may
@@ -348,7 +366,7 @@ impl Lifecycle {
     pub fn shortest_wait(&self) -> Option<Duration> {
         match self.limits.age {
             Some(age) if age < FIRST_USE => Some(Duration::ZERO),
-            _ => self.limits.idle,
+            _ => self.idle_limit(),
         }
     }
 
@@ -461,7 +479,7 @@ impl Lifecycle {
         match self.state {
             State::Opening => self.limits.opening.and_then(|limit| since.checked_add(limit)),
             State::Idle => {
-                let idle = self.limits.idle.and_then(|limit| since.checked_add(limit));
+                let idle = self.idle_limit().and_then(|limit| since.checked_add(limit));
                 let at = [idle, self.age_at()].into_iter().flatten().min()?;
                 // However short the limits are, whoever had it opened gets to use it.
                 if self.begun == 0 { Some(at.max(since.checked_add(FIRST_USE)?)) } else { Some(at) }

@@ -43,6 +43,10 @@ pub struct CloseReport {
     pub bytes_received: u64,
     /// Of those, bytes that nobody wanted: an unread body, or what came after our goodbye.
     pub bytes_discarded: u64,
+    /// How long it had been idle when the peer ended it, where it did so without a word and that is known.
+    pub ended_idle: Option<Duration>,
+    /// How long a round trip took at its end, where that was looked at: the kernel's own estimate.
+    pub round_trip: Option<Duration>,
     /// From the first handshake to the end.
     pub age: Duration,
     /// Time spent waiting for exchanges in flight.
@@ -139,6 +143,8 @@ impl CloseReport {
             bytes_sent: 0,
             bytes_received: 0,
             bytes_discarded: 0,
+            ended_idle: None,
+            round_trip: None,
             age: now.saturating_duration_since(life.born()),
             draining: spent.draining,
             closing: spent.closing,
@@ -222,6 +228,9 @@ impl fmt::Display for CloseReport {
         if self.bytes_discarded > 0 {
             write!(f, " ({} B discarded)", self.bytes_discarded)?;
         }
+        if let Some(idle) = self.ended_idle {
+            write!(f, "; ended after {idle:.1?} idle")?;
+        }
         write!(f, "; {:.1?} old", self.age)?;
         if let Some(tls) = &self.tls {
             write!(f, "; {tls}")?;
@@ -302,7 +311,7 @@ mod serialize {
     impl Serialize for CloseReport {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-            let mut line = serializer.serialize_struct("CloseReport", 21)?;
+            let mut line = serializer.serialize_struct("CloseReport", 23)?;
             line.serialize_field("id", &self.id)?;
             line.serialize_field("origin", &self.origin)?;
             line.serialize_field("peer", &self.peer)?;
@@ -320,6 +329,8 @@ mod serialize {
             line.serialize_field("bytes_sent", &self.bytes_sent)?;
             line.serialize_field("bytes_received", &self.bytes_received)?;
             line.serialize_field("bytes_discarded", &self.bytes_discarded)?;
+            line.serialize_field("ended_idle_ms", &self.ended_idle.map(ms))?;
+            line.serialize_field("round_trip_ms", &self.round_trip.map(ms))?;
             line.serialize_field("age_ms", &ms(self.age))?;
             line.serialize_field("draining_ms", &ms(self.draining))?;
             line.serialize_field("closing_ms", &ms(self.closing))?;

@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub age: Duration,
     /// For how long nothing has been in flight.
     pub idle: Option<Duration>,
+    /// How long it may be idle by what others of its origin have taught: peers end them a little later.
+    pub learned_idle: Option<Duration>,
     /// In how long the next deadline passes.
     pub deadline: Option<Duration>,
 }
@@ -69,6 +71,7 @@ impl Snapshot {
             id,
             origin: None,
             peer: None,
+            learned_idle: life.learned_idle(),
             local: None,
             protocol,
             tls: None,

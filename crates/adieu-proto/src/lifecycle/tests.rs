@@ -370,6 +370,7 @@ fn report() -> CloseReport {
         bytes_sent: 120,
         bytes_received: 4096,
         bytes_discarded: 16,
+        ended_idle: Some(Duration::from_micros(99_500)),
         ..report
     }
 }
@@ -379,7 +380,7 @@ fn a_report_is_one_readable_line() {
     assert_eq!(
         report().to_string(),
         "#7 http/1.1 http://example.com (192.0.2.1:80): closed by the user (graceful); ended clean; sent FIN, \
-         received FIN; 1 done, 1 failed; 120 B out, 4096 B in (16 B discarded); 3.0s old"
+         received FIN; 1 done, 1 failed; 120 B out, 4096 B in (16 B discarded); ended after 99.5ms idle; 3.0s old"
     );
     let report = CloseReport::new(ConnectionId::new(8), Protocol::Http2, &Told::open().life, start());
     assert!(
@@ -441,6 +442,8 @@ fn a_report_serialises_flat_with_stable_names() {
             "bytes_sent": 120,
             "bytes_received": 4096,
             "bytes_discarded": 16,
+            "ended_idle_ms": 99.5,
+            "round_trip_ms": null,
             "age_ms": 3000.0,
             "draining_ms": 1000.0,
             "closing_ms": 250.0,

@@ -5,6 +5,8 @@
 //! | `mod` | the shelf: take, put back, wait, open, leave, close |
 //! | `place` | what belongs to one origin: its counts, its idle connections, its queue |
 //! | `list` | idle connections in the order in which they became idle |
+//! | `ages` | at which idle age peers end connections, learned from those that they ended |
+//! | `budget` | how many requests may be sent again |
 //! | `limits` | how many of each there may be, and in which order idle ones are taken |
 //!
 //! A connection is *opening*, then *idle* or *lent*; then it leaves, and the shelf knows it no more: one that drains
@@ -18,6 +20,8 @@
 //! There is no clock, no lock and no I/O: each call says in its [`Effects`] what is to be done, after whatever lock
 //! there is was let go of. The world around it is checked by a walk at random in `tests`.
 
+mod ages;
+mod budget;
 mod limits;
 mod list;
 mod place;
@@ -25,9 +29,11 @@ mod place;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
 
+pub use budget::Leave;
 pub use limits::{Limits, Order};
 pub use place::{Counts, Waiter, Waiting};
 
@@ -57,6 +63,16 @@ pub enum Wanted {
     Any,
     /// One that carried no exchange yet.
     Fresh,
+}
+
+/// Which of several idle connections a request is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the usual one or the youngest")]
+pub enum Pick {
+    /// As the [limits](Limits::order) say.
+    Usual,
+    /// The one that has been idle for the shortest time.
+    Youngest,
 }
 
 /// What became of a request that waited.
@@ -193,16 +209,22 @@ impl<C, W, E> Shelf<C, W, E> {
         }
     }
 
-    /// Lends an idle connection at once, where there is one and nobody waits before.
-    pub fn take(&mut self, origin: Origin) -> Option<(Slot, C)> {
+    /// A request came. Lends an idle connection at once, where there is one and nobody waits before.
+    pub fn take(&mut self, origin: Origin, pick: Pick) -> Option<(Slot, C)> {
+        let place = self.places.get_mut(origin)?;
+        place.budget.note_request();
+        self.lend_idle(origin, pick)
+    }
+
+    fn lend_idle(&mut self, origin: Origin, pick: Pick) -> Option<(Slot, C)> {
         let place = self.places.get_mut(origin)?;
         if place.idle == 0 || place.waits_any() {
             return None;
         }
-        let slot = match self.limits.order {
-            Order::Lifo => place.ends.last(),
-            Order::Fifo => place.ends.first(),
-            Order::RoundRobin => place.next_in_turn(&self.kept),
+        let slot = match (self.limits.order, pick) {
+            (Order::Lifo, _) | (_, Pick::Youngest) => place.ends.last(),
+            (Order::Fifo, Pick::Usual) => place.ends.first(),
+            (Order::RoundRobin, Pick::Usual) => place.next_in_turn(&self.kept),
         }?;
         self.lend(slot)
     }
@@ -231,7 +253,7 @@ impl<C, W, E> Shelf<C, W, E> {
         }
         // One may have come back since the request found none.
         if wanted == Wanted::Any
-            && let Some((slot, connection)) = self.take(origin)
+            && let Some((slot, connection)) = self.lend_idle(origin, Pick::Usual)
         {
             self.granted.insert(ticket, Grant::Connection(slot, connection));
             return effects.wake.push(waiter.waker);
@@ -398,6 +420,25 @@ impl<C, W, E> Shelf<C, W, E> {
             }
         }
         self.clear_idle(None, effects)
+    }
+
+    // What is remembered of an origin.
+
+    /// A request to this origin is to be sent again.
+    pub fn spend_replay(&mut self, origin: Origin, now: Instant) -> Leave {
+        self.places.get_mut(origin).map_or(Leave::Refused, |place| place.budget.spend(now))
+    }
+
+    /// A peer ended a connection that had been idle for so long, without having said so.
+    pub fn note_idle_end(&mut self, origin: Origin, now: Instant, age: Duration, round_trip: Duration) {
+        if let Some(place) = self.places.get_mut(origin) {
+            place.ages.note(now, age, round_trip);
+        }
+    }
+
+    /// How long a connection to this origin may be idle, by what its peers have taught.
+    pub fn learned_idle(&mut self, origin: Origin, now: Instant) -> Option<Duration> {
+        self.places.get_mut(origin)?.ages.limit(now)
     }
 
     // What follows.

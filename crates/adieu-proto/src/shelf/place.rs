@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use slotmap::SlotMap;
 
+use super::ages::Ages;
+use super::budget::Budget;
 use super::list::{Ends, Kept};
 use super::{Slot, Ticket, Wanted};
 
@@ -20,6 +22,8 @@ pub(super) struct Place<W> {
     turn: u64,
     any: BTreeMap<Ticket, Waiter<W>>,
     fresh: BTreeMap<Ticket, Waiter<W>>,
+    pub(super) budget: Budget,
+    pub(super) ages: Ages,
 }
 
 /// A request that waits.
@@ -171,6 +175,8 @@ impl<W> Default for Place<W> {
             turn: 0,
             any: BTreeMap::new(),
             fresh: BTreeMap::new(),
+            budget: Budget::default(),
+            ages: Ages::default(),
         }
     }
 }

@@ -141,7 +141,7 @@ impl World {
         match step {
             Step::Ask(origin, wanted) => {
                 let origin = self.origins[origin];
-                let taken = if wanted == Wanted::Any { self.shelf.take(origin) } else { None };
+                let taken = if wanted == Wanted::Any { self.shelf.take(origin, Pick::Usual) } else { None };
                 if let Some((slot, connection)) = taken {
                     assert!(self.idle.remove(&connection).is_some(), "what is not idle was lent");
                     self.lent.push((slot, connection, origin));
@@ -339,7 +339,7 @@ fn the_order_in_which_idle_connections_are_taken() {
         idle(&mut shelf, origin, [0, 1, 2]);
         let mut taken = Vec::new();
         for _ in 0..3 {
-            let (slot, connection) = shelf.take(origin).unwrap();
+            let (slot, connection) = shelf.take(origin, Pick::Usual).unwrap();
             taken.push(connection);
             shelf.put_back(slot, connection, &mut Effects::default());
         }
@@ -349,12 +349,12 @@ fn the_order_in_which_idle_connections_are_taken() {
     let mut shelf = Test::new(Limits { order: Order::RoundRobin, ..Limits::default() });
     let origin = shelf.add_origin();
     idle(&mut shelf, origin, [0, 1, 2]);
-    let zero = shelf.take(origin).unwrap();
-    let one = shelf.take(origin).unwrap();
+    let zero = shelf.take(origin, Pick::Usual).unwrap();
+    let one = shelf.take(origin, Pick::Usual).unwrap();
     shelf.put_back(one.0, one.1, &mut Effects::default());
     shelf.put_back(zero.0, zero.1, &mut Effects::default());
-    assert_eq!(shelf.take(origin).unwrap().1, 2);
-    assert_eq!(shelf.take(origin).unwrap().1, 0);
+    assert_eq!(shelf.take(origin, Pick::Usual).unwrap().1, 2);
+    assert_eq!(shelf.take(origin, Pick::Usual).unwrap().1, 0);
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn what_waits_for_a_fresh_connection_gets_no_used_one() {
     let mut shelf = Test::new(Limits { per_origin: Some(1), ..Limits::default() });
     let origin = shelf.add_origin();
     idle(&mut shelf, origin, [1]);
-    let (slot, connection) = shelf.take(origin).unwrap();
+    let (slot, connection) = shelf.take(origin, Pick::Usual).unwrap();
     let (fresh, effects) = ask(&mut shelf, origin, Wanted::Fresh);
     assert!(effects.is_empty());
     let mut rest = Effects::default();
@@ -422,7 +422,7 @@ fn under_load_what_waits_for_a_fresh_connection_is_served_in_its_turn() {
     let mut shelf = Test::new(Limits { per_origin: Some(1), ..Limits::default() });
     let origin = shelf.add_origin();
     idle(&mut shelf, origin, [1]);
-    let (slot, connection) = shelf.take(origin).unwrap();
+    let (slot, connection) = shelf.take(origin, Pick::Usual).unwrap();
     let (fresh, _) = ask(&mut shelf, origin, Wanted::Fresh);
     let (any, _) = ask(&mut shelf, origin, Wanted::Any);
     let mut rest = Effects::default();
@@ -439,8 +439,8 @@ fn what_came_back_between_the_look_and_the_queue_is_taken_from_the_queue() {
     let mut shelf = Test::new(Limits { per_origin: Some(1), ..Limits::default() });
     let origin = shelf.add_origin();
     idle(&mut shelf, origin, [1]);
-    let lent = shelf.take(origin).unwrap();
-    assert!(shelf.take(origin).is_none(), "the look");
+    let lent = shelf.take(origin, Pick::Usual).unwrap();
+    assert!(shelf.take(origin, Pick::Usual).is_none(), "the look");
     shelf.put_back(lent.0, lent.1, &mut Effects::default());
     let (ticket, effects) = ask(&mut shelf, origin, Wanted::Any);
     assert!(effects.open.is_empty() && effects.close.is_empty());
@@ -452,7 +452,7 @@ fn what_comes_back_to_a_closed_shelf_is_closed_for_the_reason_that_closed_it() {
     let mut shelf = Test::new(Limits::default());
     let origin = shelf.add_origin();
     idle(&mut shelf, origin, [1]);
-    let lent = shelf.take(origin).unwrap();
+    let lent = shelf.take(origin, Pick::Usual).unwrap();
     let (_, opening) = ask(&mut shelf, origin, Wanted::Any);
     let mut rest = Effects::default();
     shelf.close(CloseReason::HandlesDropped, &mut rest);
@@ -468,9 +468,29 @@ fn an_origin_is_forgotten_only_while_it_is_unused() {
     let origin = shelf.add_origin();
     let slots = idle(&mut shelf, origin, [1]);
     shelf.remove_origin(origin);
-    assert!(shelf.take(origin).is_some(), "it was in use");
+    assert!(shelf.take(origin, Pick::Usual).is_some(), "it was in use");
     shelf.leave(slots[0], &mut Effects::default());
     shelf.remove_origin(origin);
     let (ticket, _) = ask(&mut shelf, origin, Wanted::Any);
     assert_eq!(shelf.poll(origin, ticket, &mut 0), Some(Grant::Closed), "unknown by now");
+}
+
+#[test]
+fn what_cannot_be_sent_again_gets_the_youngest() {
+    for order in [Order::Lifo, Order::Fifo, Order::RoundRobin] {
+        let mut shelf: Shelf<u32, (), ()> = Shelf::new(Limits { order, ..Limits::default() });
+        let origin = shelf.add_origin();
+        let mut effects = Effects::default();
+        for connection in 0..3 {
+            let ticket = shelf.draw();
+            let waiter = Waiter { since: Instant::now(), deadline: None, waker: () };
+            shelf.wait(origin, ticket, Wanted::Fresh, waiter, &mut effects);
+            let (opening, _) = effects.open.pop().unwrap();
+            let slot = shelf.opened(opening, connection, &mut effects).unwrap();
+            assert_eq!(shelf.poll(origin, ticket, &mut ()), Some(Grant::Connection(slot, connection)));
+            shelf.put_back(slot, connection, &mut effects);
+        }
+        let (_, youngest) = shelf.take(origin, Pick::Youngest).unwrap();
+        assert_eq!(youngest, 2, "{order:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use adieu_proto::fate::Replay;
 use adieu_proto::h1::Config;
 use adieu_proto::shelf::{Limits, Order};
 use http::header::USER_AGENT;
@@ -19,7 +20,7 @@ use crate::connect::{
 use crate::drive::Departures;
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Observer, Observers};
-use crate::pool::{Partition, Pool, Settings, WhenDropped};
+use crate::pool::{Learn, Partition, Pool, Settings, WhenDropped};
 use crate::rt::WallClock;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{TlsBuilder, TlsConnector};
@@ -51,6 +52,8 @@ pub struct ClientBuilder {
     observers: Vec<Arc<dyn Observer>>,
     on_interim: Option<OnInterim>,
     wall: WallClock,
+    replay: Replay,
+    learn: Learn,
     wrong: Option<Error>,
 }
 
@@ -80,6 +83,8 @@ impl ClientBuilder {
             observers: Vec::new(),
             on_interim: None,
             wall: WallClock::default(),
+            replay: Replay::default(),
+            learn: Learn::Yes,
             wrong: None,
         }
     }
@@ -180,6 +185,27 @@ impl ClientBuilder {
     /// How much longer than its maximum age an exchange in flight may take; `None`: as long as it likes. Default: `None`.
     pub fn max_age_grace(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.max_age_grace = limit.into();
+        self
+    }
+
+    // What becomes of requests that fail.
+
+    /// Which requests that failed are sent again. Default [`Replay::Safe`]: those that were certainly not processed, and
+    /// once those that may have been where twice does no harm. See `docs/fate.md`.
+    ///
+    /// A request with a body is sent again if that is in memory or made by a [factory](crate::Body::factory). Two replays
+    /// count at most, and no more than a fifth of the requests to an origin, though ten a second always; what used up a pooled
+    /// connection that was gone does not count. What is left of the time for the whole exchange is handed on.
+    pub fn replay(mut self, rule: Replay) -> Self {
+        self.replay = rule;
+        self
+    }
+
+    /// Whether it is learned at which idle age the peers of an origin end connections, so that idle ones are retired before
+    /// that. Default: yes. An age is learned from three ends at separate times that agree; it is forgotten ten minutes after
+    /// the last of them.
+    pub fn learn_idle(mut self, learn: bool) -> Self {
+        self.learn = if learn { Learn::Yes } else { Learn::No };
         self
     }
 
@@ -365,6 +391,7 @@ impl ClientBuilder {
             departures: self.max_departing.map_or_else(Departures::common, Departures::new),
             observers: Observers::new(self.observers),
             wall: self.wall,
+            learn: self.learn,
         });
         let shared = Shared {
             _when_dropped: WhenDropped(pool.clone()),
@@ -373,6 +400,7 @@ impl ClientBuilder {
             headers: self.headers,
             partition: self.partition,
             on_interim: self.on_interim,
+            replay: self.replay,
         };
         Ok(Client { shared: Arc::new(shared) })
     }

@@ -8,11 +8,13 @@
 //! | `options` | what one request may want otherwise |
 //! | `request` | building a request |
 //! | `response` | the response to come |
+//! | `replay` | what is sent again, and what not |
 //! | `reading` | taking a response: bytes, text, JSON, and how it came |
 
 mod builder;
 mod options;
 mod reading;
+mod replay;
 mod request;
 mod response;
 mod timeouts;
@@ -23,6 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use adieu_proto::fate::Replay;
 use adieu_proto::lifecycle::{CloseMode, CloseReport, ConnectionId, Snapshot};
 use http::header::Entry;
 use http::{HeaderMap, Method, Request, Response, Uri, request as head};
@@ -77,6 +80,7 @@ pub(crate) struct Shared {
     headers: HeaderMap,
     partition: Option<Partition>,
     on_interim: Option<OnInterim>,
+    replay: Replay,
     _when_dropped: WhenDropped,
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use adieu_proto::fate::Replay;
+
 use crate::client::timeouts::Timeouts;
+use crate::conn::Mark;
 use crate::pool::Partition;
 
 /// What one request wants otherwise than its client. Given by [`RequestBuilder`](crate::client::RequestBuilder), or as an
@@ -27,6 +30,8 @@ pub struct RequestOptions {
     pub(crate) partition: Option<Partition>,
     pub(crate) fresh: Fresh,
     pub(crate) afterwards: Afterwards,
+    pub(crate) replay: Option<Replay>,
+    pub(crate) mark: Mark,
 }
 
 /// Whether a used connection will do.
@@ -79,6 +84,21 @@ impl RequestOptions {
     #[must_use]
     pub fn fresh_connection(mut self) -> Self {
         self.fresh = Fresh::Only;
+        self
+    }
+
+    /// Whether it is sent again should it fail, in place of what the client says.
+    #[must_use]
+    pub fn replay(mut self, rule: Replay) -> Self {
+        self.replay = Some(rule);
+        self
+    }
+
+    /// Twice does no harm: it may be sent again, once, even if it may have been processed. Safe methods and requests with
+    /// an `Idempotency-Key` need no such word. Nothing is sent again where [`Replay`] says never or proven.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.mark = Mark::Repeatable;
         self
     }
 

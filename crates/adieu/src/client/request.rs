@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use adieu_proto::fate::Replay;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::AUTHORIZATION;
@@ -184,6 +185,16 @@ impl RequestBuilder {
     /// As [`RequestOptions::fresh_connection`].
     pub fn fresh_connection(self) -> Self {
         self.opting(RequestOptions::fresh_connection)
+    }
+
+    /// As [`RequestOptions::replay`].
+    pub fn replay(self, rule: Replay) -> Self {
+        self.opting(|options| options.replay(rule))
+    }
+
+    /// As [`RequestOptions::repeatable`].
+    pub fn repeatable(self) -> Self {
+        self.opting(RequestOptions::repeatable)
     }
 
     /// As [`RequestOptions::close_afterwards`].

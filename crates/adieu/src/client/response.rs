@@ -8,16 +8,17 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use adieu_proto::lifecycle::Timeouts as ExchangeTimeouts;
-use adieu_proto::shelf::{Ticket, Wanted};
+use adieu_proto::shelf::{Pick, Ticket, Wanted};
 use http::header::{CONNECTION, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as HttpBody;
 
 use super::Shared;
 use super::options::{Afterwards, Fresh, RequestOptions};
+use super::replay::{Replays, Rules};
 use crate::conn::body::Body;
 use crate::conn::info::ResponseInfo;
-use crate::conn::{Outgoing, Sending, SendingStage, length_of, upload_of};
+use crate::conn::{Again, Mark, Outgoing, Sending, SendingStage, apart};
 use crate::drive::Wire;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::pool::{Pool, Route, Waited, Waiting};
@@ -44,8 +45,7 @@ pub struct ResponseFuture {
     ticket: Option<Ticket>,
     /// Where its connection came from.
     source: Source,
-    /// Connections of the shelf that were gone when they were looked at.
-    stale: u8,
+    pub(super) replays: Replays,
     /// Fresh connections that were gone before they could be used.
     still_born: u8,
 }
@@ -68,8 +68,6 @@ enum Stage {
     Over,
 }
 
-/// After so many connections of the shelf that were gone a fresh one is taken: the others may be gone as well.
-const STALE: u8 = 2;
 /// So many fresh connections may be gone before they could be used; then the peer is at fault, not the moment.
 const STILL_BORN: u8 = 2;
 
@@ -83,8 +81,9 @@ impl ResponseFuture {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let (length, upload) = (length_of(&body), upload_of(body));
-        let outgoing = Outgoing { head, length, upload, timeouts: None, lease: None };
+        let (length, upload, body) = apart(body);
+        let again = Again { body, rule: client.replay, mark: Mark::None };
+        let outgoing = Outgoing { head, length, upload, timeouts: None, lease: None, again };
         let mut response = Self {
             client: client.clone(),
             sending: Some(Sending { outgoing: Some(outgoing), stage: SendingStage::New }),
@@ -95,7 +94,7 @@ impl ResponseFuture {
             lent: None,
             ticket: None,
             source: Source::Shelf,
-            stale: 0,
+            replays: Replays::default(),
             still_born: 0,
         };
         if !response.client.headers.is_empty() || response.has_extensions() {
@@ -116,6 +115,10 @@ impl ResponseFuture {
         };
         self.options = outgoing.head.extensions.remove::<RequestOptions>().map(Box::new);
         self.client.complete(&mut outgoing.head);
+        if let Some(options) = &self.options {
+            outgoing.again.mark = options.mark;
+            outgoing.again.rule = options.replay.unwrap_or(outgoing.again.rule);
+        }
         if self.options.as_ref().is_some_and(|options| options.afterwards == Afterwards::Close) {
             outgoing.head.headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -133,13 +136,42 @@ impl ResponseFuture {
             lent: None,
             ticket: None,
             source: Source::Shelf,
-            stale: 0,
+            replays: Replays::default(),
             still_born: 0,
         }
     }
 
-    fn pool(&self) -> &Arc<Pool> {
+    pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.client.pool
+    }
+
+    pub(super) fn wire(&self) -> Option<&Arc<Wire>> {
+        self.wire.as_ref()
+    }
+
+    /// The number of the last exchange on its connection.
+    pub(super) fn exchange(&self) -> Option<u64> {
+        self.sending.as_ref()?.exchange()
+    }
+
+    /// By which rules it may be sent again.
+    pub(super) fn again(&self) -> Option<Rules> {
+        let Outgoing { head, again, .. } = self.sending.as_ref()?.outgoing.as_ref()?;
+        Some(Rules { rule: again.rule, twice: again.twice(head), repeat: again.repeat() })
+    }
+
+    /// Sends it once more, on another connection.
+    pub(super) fn start_over(&mut self) {
+        if let Some(sending) = &mut self.sending {
+            sending.start_over();
+        }
+        (self.wire, self.stage) = (None, Stage::New);
+    }
+
+    /// Whether the time for the whole exchange is over.
+    pub(super) fn is_out_of_time(&self, now: Instant) -> bool {
+        let spent = now.saturating_duration_since(self.begun.unwrap_or(now));
+        self.limit().is_some_and(|limit| spent >= limit)
     }
 
     fn partition(&self) -> Option<&crate::pool::Partition> {
@@ -152,7 +184,7 @@ impl ResponseFuture {
     fn wanted(&self) -> Wanted {
         match &self.options {
             Some(options) if options.fresh == Fresh::Only => Wanted::Fresh,
-            _ if self.stale >= STALE => Wanted::Fresh,
+            _ if self.replays.wants_fresh() => Wanted::Fresh,
             _ => Wanted::Any,
         }
     }
@@ -172,11 +204,20 @@ impl ResponseFuture {
         };
         let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let route = Route { uri: &outgoing.head.uri, partition: self.partition(), runtime };
-        let wanted = self.wanted();
-        let (origin, taken) = match wanted {
-            Wanted::Any => self.pool().take(now, &route)?,
+        // What could not be sent again takes no chances.
+        let careful = outgoing.head.method != Method::GET && !outgoing.again.bears_doubt(&outgoing.head);
+        let pick = if careful { Pick::Youngest } else { Pick::Usual };
+        let mut wanted = self.wanted();
+        let (origin, mut taken) = match wanted {
+            Wanted::Any => self.pool().take(now, &route, pick)?,
             Wanted::Fresh => (self.pool().origin_of(&route)?, None),
         };
+        if careful && let Some(wire) = taken.take_if(|wire| wire.lock().is_near_its_end(now)) {
+            self.pool().put_back(&wire);
+            self.replays.insist_on_fresh();
+            wanted = Wanted::Fresh;
+        }
+        self.replays.origin = Some(origin);
         let begun = *self.begun.get_or_insert(now);
         match taken {
             Some(wire) => self.send_on(wire, Source::Shelf, now),
@@ -220,7 +261,7 @@ impl ResponseFuture {
     }
 
     /// The connection was gone before anything was written: whether to try another.
-    fn again(&mut self, error: &Error) -> bool {
+    fn try_another(&mut self, error: &Error) -> bool {
         let (Some(sending), Some(wire)) = (&mut self.sending, self.wire.take()) else { return false };
         if !sending.may_start_anew() {
             return false;
@@ -234,9 +275,13 @@ impl ResponseFuture {
         if self.source == Source::Queue && wire.lock().engine.exchange() == 0 {
             self.still_born += 1;
         } else {
-            self.stale = self.stale.saturating_add(1);
+            self.replays.note_stale();
         }
         self.still_born <= STILL_BORN
+    }
+
+    fn sending_began(&self) -> bool {
+        self.sending.as_ref().is_some_and(|sending| sending.exchange().is_some())
     }
 
     fn info(&self) -> Option<ResponseInfo> {
@@ -244,7 +289,7 @@ impl ResponseFuture {
         Some(ResponseInfo {
             connection: wire.id(),
             exchange,
-            replays: 0,
+            replays: self.replays.done,
             opening: wire.kept().filter(|_| exchange == 1).map(|kept| Box::new(kept.opening)),
             begun: self.begun?,
             lent: self.lent?,
@@ -260,7 +305,7 @@ impl Future for ResponseFuture {
         let this = &mut *self;
         let now = rt::now();
         loop {
-            let error = match &mut this.stage {
+            let mut error = match &mut this.stage {
                 Stage::New => match this.start(now) {
                     Ok(()) => continue,
                     Err(error) => error,
@@ -286,15 +331,24 @@ impl Future for ResponseFuture {
                     match &mut polled {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Ok(response)) => {
+                            if response.status().as_u16() >= 400 && this.ask_again(now, response) {
+                                continue;
+                            }
                             if let Some(info) = this.info() {
                                 response.body_mut().set_info(info);
                             }
                             this.stage = Stage::Over;
                         }
                         Poll::Ready(Err(error)) => {
-                            if this.again(error) {
+                            if this.sending_began() {
+                                if this.send_again(now, error) {
+                                    continue;
+                                }
+                            } else if this.try_another(error) {
                                 this.stage = Stage::New;
                                 continue;
+                            } else {
+                                this.note_attempts(error, None);
                             }
                             this.stage = Stage::Over;
                         }
@@ -309,6 +363,7 @@ impl Future for ResponseFuture {
                 Stage::Over => return Poll::Pending,
             };
             this.stage = Stage::Over;
+            this.note_attempts(&mut error, None);
             return Poll::Ready(Err(error));
         }
     }

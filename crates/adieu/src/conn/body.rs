@@ -13,7 +13,7 @@ use tokio::io::AsyncRead;
 use super::incoming::{Early, Incoming};
 use super::info::ResponseInfo;
 use super::reader::Reader;
-use super::request::uniform;
+use super::request::{AgainBody, uniform};
 use super::upgraded::Upgraded;
 use crate::drive::Upload;
 use crate::error::{BoxError, Error};
@@ -143,6 +143,19 @@ impl Body {
             Kind::Bytes(bytes) => Some(Self::of(Kind::Bytes(bytes.clone()))),
             Kind::Made(made) => Some(Self::made_by(made.make.clone())),
             _ => None,
+        }
+    }
+
+    /// What it takes to send it once more.
+    pub(super) fn again(&self) -> AgainBody {
+        match &self.kind {
+            Kind::Empty => AgainBody::Empty,
+            Kind::Bytes(bytes) => AgainBody::Bytes(Box::new(bytes.clone())),
+            Kind::Made(made) => {
+                let make = made.make.clone();
+                AgainBody::Made(Arc::new(move || uniform(Self::of(Kind::Other(make())))))
+            }
+            _ => AgainBody::Never,
         }
     }
 

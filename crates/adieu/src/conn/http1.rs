@@ -183,7 +183,7 @@ impl Builder {
         let runtime = Runtime::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let now = rt::now();
         let mut config = self.config;
-        config.half_close = io.half_close();
+        (config.half_close, config.receipts) = (io.half_close(), io.receipts());
         let engine = Engine::new(now, config);
         let departures = self.departures.clone().unwrap_or_else(Departures::common);
         let parts =

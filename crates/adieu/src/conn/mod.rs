@@ -14,6 +14,6 @@ mod response;
 mod upgraded;
 
 pub use handle::{Closing, Connection, Watch};
-pub(crate) use request::{Outgoing, length_of, upload_of};
+pub(crate) use request::{Again, Mark, Outgoing, apart};
 pub(crate) use response::{OnInterim, Sending, Stage as SendingStage};
 pub use upgraded::Upgraded;

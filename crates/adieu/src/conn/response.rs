@@ -35,7 +35,7 @@ pub struct ResponseFuture {
 
 /// A request on its way, on whichever connection.
 pub(crate) struct Sending {
-    /// The request, as long as it is needed; whatever of the caller's is in it is dropped under no lock.
+    /// The request, as long as it is needed, which may be to the end; whatever of the caller's is in it is dropped under no lock.
     pub(crate) outgoing: Option<Outgoing>,
     pub(crate) stage: Stage,
 }
@@ -50,8 +50,8 @@ pub(crate) enum Stage {
     Answered(u64, Instant),
     /// It could not be begun on its connection.
     NotBegun,
-    /// It failed.
-    Failed,
+    /// The exchange with this number failed.
+    Failed(u64),
 }
 
 impl ResponseFuture {
@@ -98,6 +98,24 @@ impl Sending {
             self.stage = Stage::New;
         }
         unsent
+    }
+
+    /// It is sent once more, on another connection.
+    pub(crate) fn start_over(&mut self) {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.upload = outgoing.again.body.make();
+            self.stage = Stage::New;
+        }
+    }
+
+    /// The number of its exchange, once it was begun.
+    pub(crate) fn exchange(&self) -> Option<u64> {
+        match self.stage {
+            Stage::New | Stage::NotBegun => None,
+            Stage::Sent(exchange, _) | Stage::Answered(exchange, _) | Stage::Failed(exchange) => {
+                Some(exchange)
+            }
+        }
     }
 
     /// The number of the exchange, and when its response head came.
@@ -204,7 +222,7 @@ impl Sending {
                         if let Err(error) = give(&mut work.engine, now, frame) {
                             let (facts, answer) = work.engine.evidence();
                             drop(work);
-                            *stage = Stage::Failed;
+                            *stage = Stage::Failed(*exchange);
                             return Poll::Ready(Err(error.of_request(facts, answer).on(wire.id())));
                         }
                         if !work.engine.wants_write() || work.driver == Driver::Attendant {
@@ -248,7 +266,7 @@ impl Sending {
                 }
                 Some(Event::Failed(failure)) => {
                     drop(work);
-                    *stage = Stage::Failed;
+                    *stage = Stage::Failed(*exchange);
                     return Poll::Ready(Err(Error::failed(failure, wire.id())));
                 }
                 Some(_) => {}
@@ -256,13 +274,23 @@ impl Sending {
                 // What is there turned out to be too little.
                 None if !wanted && work.engine.wants_read() && work.driver == Driver::Caller => {}
                 None if upload.is_some() && !silent && work.engine.wants_body() => {}
+                None if work.engine.is_in_doubt()
+                    && outgoing
+                        .as_ref()
+                        .is_some_and(|outgoing| outgoing.again.bears_doubt(&outgoing.head)) =>
+                {
+                    // It can be sent again without a proof.
+                    work.engine.give_up_doubt(now);
+                }
                 None => {
                     let attended = work.driver == Driver::Attendant && work.engine.wants_write();
                     let before = work.read_by(cx.waker());
                     work.arm_soon_enough(now);
                     drop(work);
                     drop(before);
-                    *outgoing = None;
+                    if outgoing.as_ref().is_some_and(|outgoing| outgoing.lease.is_some()) {
+                        *outgoing = None;
+                    }
                     if attended {
                         wire.call_attendant();
                     }
@@ -341,7 +369,7 @@ impl fmt::Debug for ResponseFuture {
             Stage::New => "new",
             Stage::Sent(..) => "sent",
             Stage::Answered(..) => "answered",
-            Stage::NotBegun | Stage::Failed => "failed",
+            Stage::NotBegun | Stage::Failed(_) => "failed",
         };
         f.debug_struct("ResponseFuture").field("connection", &self.wire.id()).field("stage", &stage).finish()
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adieu_proto::codec::request::TargetForm;
+use adieu_proto::fate::Receipts;
 use adieu_proto::lifecycle::ConnectionId;
 use http::HeaderValue;
 
@@ -61,6 +62,8 @@ pub(crate) struct Opened {
     pub(crate) form: TargetForm,
     /// The `Proxy-Authorization` of each request that a proxy forwards.
     pub(crate) authorization: Option<HeaderValue>,
+    /// Whether the kernel can be asked what the server received.
+    pub(crate) receipts: Receipts,
 }
 
 impl Connector {
@@ -111,7 +114,8 @@ impl Connect for Connector {
 impl Opened {
     /// What a server is asked on.
     pub(super) fn direct(transport: Box<dyn Transport>) -> Self {
-        Self { transport, form: TargetForm::Origin, authorization: None }
+        let receipts = transport.receipts();
+        Self { transport, form: TargetForm::Origin, authorization: None, receipts }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use adieu_proto::codec::request::TargetForm;
+use adieu_proto::fate::Receipts;
 use adieu_proto::lifecycle::Phase;
 
 use super::connector::{Opened, Settings, Way};
@@ -17,7 +18,7 @@ use super::{tunnel, user};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Happening, Teller};
 use crate::rt;
-use crate::transport::Transport;
+use crate::transport::{LeadsTo, OwnTcp, Transport};
 
 /// One connection that is being opened.
 pub(super) struct Opening<'o> {
@@ -51,7 +52,10 @@ impl Opening<'_> {
                 self.check_tls()?;
                 match proxies.proxy_for(self.target) {
                     Some(proxy) => self.through(proxy, plain).await,
-                    None => self.finish(self.dial(self.own_addresses().await?).await?).await,
+                    None => {
+                        let addresses = self.own_addresses().await?;
+                        self.finish(self.dial(addresses, LeadsTo::Origin).await?).await
+                    }
                 }
             }
         }
@@ -85,11 +89,11 @@ impl Opening<'_> {
         self.settings.book.look_up(proxy.host(), proxy.port(), Whose::Proxy, self.teller).await
     }
 
-    async fn dial(&self, addresses: Vec<SocketAddr>) -> Result<Box<dyn Transport>, Error> {
+    async fn dial(&self, addresses: Vec<SocketAddr>, leads_to: LeadsTo) -> Result<Box<dyn Transport>, Error> {
         let limits = &self.settings.limits;
         let pace = Pace { head_start: limits.head_start, limit: limits.connect };
         let socket = race(&self.settings.tcp, &addresses, pace, self.teller).await?;
-        Ok(Box::new(socket))
+        Ok(Box::new(OwnTcp::new(socket, leads_to)))
     }
 
     #[cfg(unix)]
@@ -115,7 +119,7 @@ impl Opening<'_> {
             Speaks::Socks5 => self.own_addresses().await?.first().copied(),
             _ => None,
         };
-        let mut io = self.dial(self.proxys_addresses(proxy).await?).await?;
+        let mut io = self.dial(self.proxys_addresses(proxy).await?, LeadsTo::Proxy).await?;
         if proxy.speaks() == Speaks::Https {
             io = self.shake_hands(&self.settings.proxy_tls, proxy.host(), io).await.map_err(|error| {
                 Error::new(error.kind()).with(format!("with the proxy {proxy}: {}", cause(&error)))
@@ -124,7 +128,8 @@ impl Opening<'_> {
         let is_http = matches!(proxy.speaks(), Speaks::Http | Speaks::Https);
         if is_http && self.target.scheme() == Scheme::Http && plain == Plain::Forward {
             let authorization = proxy.authorization();
-            return Ok(Opened { transport: io, form: TargetForm::Absolute, authorization });
+            let (form, receipts) = (TargetForm::Absolute, Receipts::None);
+            return Ok(Opened { transport: io, form, authorization, receipts });
         }
         let began = rt::now();
         let asked = async {

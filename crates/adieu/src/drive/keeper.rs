@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use adieu_proto::lifecycle::CloseReport;
 use http::HeaderValue;
@@ -27,9 +28,15 @@ pub(crate) struct Kept {
     pub(crate) authorization: Option<HeaderValue>,
     /// How long each step of its opening took.
     pub(crate) opening: OpeningTimes,
+    /// How long it may be idle, by what others of its origin have taught.
+    pub(crate) learned: Arc<LearnedIdle>,
     /// The keeper's own name for it; 0 until it has one.
     mark: AtomicU64,
 }
+
+/// How long connections of one origin may be idle, by what the peer's ends have taught: one look costs no lock.
+#[derive(Debug, Default)]
+pub(crate) struct LearnedIdle(AtomicU64);
 
 /// Where a connection stands with its keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +58,9 @@ pub(super) enum Move {
 }
 
 impl Kept {
-    pub(crate) fn new(keeper: Arc<dyn Keeper>, observers: Observers) -> Self {
+    pub(crate) fn new(keeper: Arc<dyn Keeper>, observers: Observers, learned: Arc<LearnedIdle>) -> Self {
         let (authorization, opening) = (None, OpeningTimes::default());
-        Self { keeper, observers, authorization, opening, mark: AtomicU64::new(0) }
+        Self { keeper, observers, authorization, opening, learned, mark: AtomicU64::new(0) }
     }
 
     /// The keeper's own name for the connection.
@@ -63,6 +70,18 @@ impl Kept {
 
     pub(crate) fn set_mark(&self, mark: u64) {
         self.mark.store(mark, Ordering::Release);
+    }
+}
+
+impl LearnedIdle {
+    /// In microseconds; 0: nothing is known.
+    pub(crate) fn micros(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, limit: Option<Duration>) {
+        let micros = limit.map_or(0, |limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX).max(1));
+        self.0.store(micros, Ordering::Relaxed);
     }
 }
 

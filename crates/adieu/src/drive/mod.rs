@@ -9,7 +9,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `wire` | one connection: what is shared, its two locks, its bell |
-//! | `work` | the part under the work lock: engine, transport, alarm; one turn; in `work/goodbye` how it is left |
+//! | `work` | the part under the work lock: engine, transport, alarm; one turn; in `work/goodbye` how it is left, in `work/doubt` what the kernel knows of a failure |
 //! | `orders` | the leaf lock: what `Drop` and `close` leave for the next driver |
 //! | `attendant` | the task that drives when no caller does |
 //! | `keeper` | who keeps the connection between exchanges, and what it is told |
@@ -36,7 +36,7 @@ use http_body::Frame;
 use crate::error::{BoxError, Error};
 
 pub(crate) use departures::Departures;
-pub(crate) use keeper::{Keeper, Kept};
+pub(crate) use keeper::{Keeper, Kept, LearnedIdle};
 pub(crate) use orders::Upload;
 pub(crate) use wire::{Lease, Locked, Parts, Wire, next_id};
 pub(crate) use work::{Driver, Turned};

@@ -117,7 +117,8 @@ impl Wire {
         Arc::new_cyclic(|wire| {
             let bell = Waker::from(Arc::new(Bell(wire.clone())));
             let leaver: Weak<Self> = wire.clone();
-            let place = Place { bell, runtime: runtime.clone(), departures, leaver };
+            let learned = kept.as_ref().map(|kept| kept.learned.clone());
+            let place = Place { bell, runtime: runtime.clone(), departures, leaver, learned };
             Self {
                 id,
                 origin,

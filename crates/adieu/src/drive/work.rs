@@ -1,5 +1,6 @@
 //! The part of a connection under the work lock: engine, transport, alarm; and one turn over them.
 
+mod doubt;
 mod goodbye;
 
 use std::io::IoSlice;
@@ -13,7 +14,7 @@ use adieu_proto::lifecycle::{Action, CloseMode, CloseReason, Goodbye, LayerRepor
 use tokio::io::AsyncWrite;
 
 use super::departures::{Departure, Departures, Leaver};
-use super::keeper::Standing;
+use super::keeper::{LearnedIdle, Standing};
 use crate::rt::{Alarm, Rung, Runtime, RuntimeGone};
 use crate::transport::{HalfClose, Peek, PeerEnd, Transport, end_of};
 
@@ -53,6 +54,10 @@ pub(crate) struct Work {
     departures: Departures,
     /// The connection itself, to the departures.
     leaver: Weak<dyn Leaver>,
+    /// How long it may be idle, by what others have taught.
+    learned: Option<Arc<LearnedIdle>>,
+    /// And what of that the engine was told, in microseconds.
+    learned_micros: u64,
 }
 
 /// Where a connection lives: what it rings, on which runtime, and through which gate it leaves.
@@ -61,6 +66,7 @@ pub(super) struct Place {
     pub(super) runtime: Runtime,
     pub(super) departures: Departures,
     pub(super) leaver: Weak<dyn Leaver>,
+    pub(super) learned: Option<Arc<LearnedIdle>>,
 }
 
 /// Who polls the transport.
@@ -133,7 +139,7 @@ impl Work {
         place: Place,
         standing: Standing,
     ) -> Self {
-        let Place { bell, runtime, departures, leaver } = place;
+        let Place { bell, runtime, departures, leaver, learned } = place;
         let published = engine.life().changes();
         let shortest = shortest_wait(&engine);
         Self {
@@ -160,6 +166,8 @@ impl Work {
             runtime,
             departures,
             leaver,
+            learned,
+            learned_micros: 0,
         }
     }
 
@@ -190,6 +198,9 @@ impl Work {
     /// an exchange costs one look at the transport for each time that it is woken.
     pub(crate) fn turn(&mut self, now: Instant, cx: &mut Context<'_>) -> Turned {
         let read = self.read(now, cx);
+        if self.engine.is_in_doubt() {
+            self.look_into_doubt(now, cx);
+        }
         match self.push(now, cx) {
             Turned::Parked => read,
             Turned::Progress => Turned::Progress,
@@ -237,6 +248,10 @@ impl Work {
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) {
         let Some(io) = &mut self.io else { return };
+        // Whatever is sent now would be answered too, and hide what the request was answered with.
+        if self.engine.is_in_doubt() {
+            return;
+        }
         let mut io = Pin::new(&mut **io);
         while self.engine.wants_write() {
             let written = match self.engine.slices() {
@@ -244,11 +259,11 @@ impl Work {
                 slices => write_gathered(io.as_mut(), cx, &slices),
             };
             match written {
-                Poll::Ready(Ok(0)) => return self.engine.handle_write_end(now, TransportEnd::Reset),
+                Poll::Ready(Ok(0)) => return self.handle_write_end(now, TransportEnd::Reset),
                 Poll::Ready(Ok(bytes)) => self.engine.handle_sent(now, bytes),
                 Poll::Ready(Err(error)) => {
                     self.hear(&error);
-                    return self.engine.handle_write_end(now, end_of(&error));
+                    return self.handle_write_end(now, end_of(&error));
                 }
                 Poll::Pending => return self.blocked(now),
             }
@@ -263,7 +278,7 @@ impl Work {
                 Poll::Ready(Err(error)) => {
                     self.flush = Flush::Done;
                     self.hear(&error);
-                    self.engine.handle_write_end(now, end_of(&error));
+                    self.handle_write_end(now, end_of(&error));
                 }
                 Poll::Pending => self.blocked(now),
             }
@@ -288,15 +303,28 @@ impl Work {
             Poll::Pending => return Turned::Parked,
             Poll::Ready(Ok(0)) => {
                 let end = self.reset.end_of_input(io.peer_end());
-                self.engine.handle_read_end(now, end);
+                self.handle_read_end(now, end);
             }
             Poll::Ready(Ok(bytes)) => self.engine.handle_received(now, bytes),
             Poll::Ready(Err(error)) => {
                 let end = self.end_of_read(&error);
-                self.engine.handle_read_end(now, end);
+                self.handle_read_end(now, end);
             }
         }
         Turned::Progress
+    }
+
+    #[cold]
+    fn handle_read_end(&mut self, now: Instant, end: TransportEnd) {
+        self.note_held_back();
+        self.note_silence();
+        self.engine.handle_read_end(now, end);
+    }
+
+    #[cold]
+    fn handle_write_end(&mut self, now: Instant, end: TransportEnd) {
+        self.note_held_back();
+        self.engine.handle_write_end(now, end);
     }
 
     /// Carries out the engine's orders, and a goodbye as far as the transport takes it.
@@ -363,9 +391,14 @@ impl Work {
     pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Some(io) = &self.io else { return Poll::Ready(()) };
         let peek = if now >= self.used + PEEK_AFTER { io.peek() } else { Peek::Unknown };
+        self.learn();
+        // A limit that passed unnoticed: the alarm is never later than it.
+        if self.alarm.is_due(now) {
+            self.look_at_the_clock(now);
+        }
         while self.engine.state() == State::Idle {
             if let Peek::Broken(kind) = peek {
-                self.engine.handle_read_end(now, end_of(&kind.into()));
+                self.handle_read_end(now, end_of(&kind.into()));
             } else if self.read(now, cx) == Turned::Parked {
                 // A transport may have taken what came for itself, as TLS does with a ticket.
                 let still =
@@ -431,10 +464,36 @@ impl Work {
     /// The connection was in use until now.
     pub(crate) fn note_use(&mut self, now: Instant) {
         (self.watch, self.used) = (IdleWatch::Due, now);
+        self.learn();
         // The peer may have said how long it keeps an idle connection.
         if let Some(idle) = self.engine.life().idle_limit().filter(|idle| *idle < self.alarm.shortest()) {
             self.alarm.expect(idle);
         }
+    }
+
+    /// Takes over what others of its origin have taught since.
+    #[inline]
+    fn learn(&mut self) {
+        let Some(learned) = &self.learned else { return };
+        let micros = learned.micros();
+        if micros != self.learned_micros {
+            self.take_lesson(micros);
+        }
+    }
+
+    #[cold]
+    fn take_lesson(&mut self, micros: u64) {
+        self.learned_micros = micros;
+        self.engine.learn_idle((micros > 0).then(|| Duration::from_micros(micros)));
+        // What it is set to may be too late by now.
+        self.alarm.clear();
+    }
+
+    /// Whether the peer may be about to end it, being idle for as long as it has been.
+    pub(crate) fn is_near_its_end(&self, now: Instant) -> bool {
+        let life = self.engine.life();
+        let idle = now.saturating_duration_since(life.since());
+        self.engine.state() == State::Idle && life.idle_limit().is_some_and(|limit| idle > limit * 3 / 4)
     }
 
     /// Sees to it that the alarm goes off in time for whatever began to wait in this turn. Mostly it is set to a

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use adieu_proto::fate::{Fate, Refusal};
 use adieu_proto::lifecycle::{CloseReason, CloseReport, ConnectionId, Outcome, State, TlsSession};
+use http::StatusCode;
 
 /// Something that happened. Events of one connection come in the order in which they happened; those of different
 /// connections may overtake each other. Prints as one line.
@@ -118,6 +120,30 @@ pub enum Happening {
         /// How long it waited.
         waited: Duration,
     },
+    /// A request is sent again. The connection that failed it may be gone by now.
+    Replayed {
+        /// The connection that failed it.
+        failed_on: ConnectionId,
+        /// The number of its exchange there.
+        exchange: u64,
+        /// What became of it there.
+        fate: Fate,
+        /// Why it is sent again.
+        cause: ReplayCause,
+        /// How often it was sent again, this time included.
+        replays: u32,
+    },
+    /// A request failed and is not sent again.
+    NotReplayed {
+        /// The connection that failed it.
+        failed_on: ConnectionId,
+        /// The number of its exchange there.
+        exchange: u64,
+        /// What became of it.
+        fate: Fate,
+        /// Why not.
+        refusal: Refusal,
+    },
     /// Something that this version of the events has no word for.
     Other {
         /// What.
@@ -130,6 +156,25 @@ pub enum Happening {
         /// How long it waited.
         waited: Duration,
     },
+}
+
+/// Why a request is sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplayCause {
+    /// Its connection ended, for this reason.
+    Ended(CloseReason),
+    /// Its response asks for it: 421 (Misdirected Request), 425 (Too Early), 408 (Request Timeout).
+    Status(StatusCode),
+}
+
+impl fmt::Display for ReplayCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(reason) => write!(f, "{reason}"),
+            Self::Status(status) => write!(f, "the response was {status}"),
+        }
+    }
 }
 
 impl fmt::Display for Event {
@@ -163,6 +208,12 @@ impl fmt::Display for Happening {
             Self::Closed { report } => write!(f, "closed: {report}"),
             Self::Queued { waiter, ahead } => write!(f, "request {waiter} waits, {ahead} before it"),
             Self::Served { waiter, waited } => write!(f, "request {waiter} served after {waited:.1?}"),
+            Self::Replayed { failed_on, exchange, fate, cause, replays } => {
+                write!(f, "exchange {exchange} of {failed_on} is sent again ({replays}): {fate}; {cause}")
+            }
+            Self::NotReplayed { failed_on, exchange, fate, refusal } => {
+                write!(f, "exchange {exchange} of {failed_on} is not sent again: {fate}; {refusal}")
+            }
             Self::Other { what } => f.write_str(what),
             Self::GaveUp { waiter, waited } => write!(f, "request {waiter} gave up after {waited:.1?}"),
         }

@@ -16,7 +16,7 @@ mod teller;
 mod traced;
 
 pub use adieu_proto::lifecycle::Outcome;
-pub use event::{Event, Happening};
+pub use event::{Event, Happening, ReplayCause};
 pub use observers::Observer;
 pub(crate) use observers::Observers;
 pub use stream::{Events, Told};

@@ -90,6 +90,13 @@ impl Observer for Tracing {
             H::GaveUp { waiter, waited } => {
                 tell!(DEBUG event "gave_up" waiter = waiter, took_ms = ms(waited),);
             }
+            H::Replayed { failed_on, exchange, fate, cause, replays } => {
+                let (exchange, replays) = (*exchange, u64::from(*replays));
+                tell!(DEBUG event "replayed" failed_on = %failed_on, exchange = exchange, fate = fate.code(), cause = %cause, replays = replays,);
+            }
+            H::NotReplayed { failed_on, exchange, fate, refusal } => {
+                tell!(DEBUG event "not_replayed" failed_on = %failed_on, exchange = *exchange, fate = fate.code(), refusal = refusal.code(),);
+            }
             H::Other { .. } => tell!(DEBUG event "other"),
         }
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adieu_proto::lifecycle::CloseReport;
-use adieu_proto::shelf::{Effects, Limits, Opening, Origin, Shelf, Slot};
+use adieu_proto::shelf::{Effects, Limits, Opening, Origin, Pick, Shelf, Slot};
 use slotmap::{Key, KeyData, SecondaryMap};
 
 use super::counter::Stock;
@@ -13,7 +13,7 @@ use super::route::{Names, Partition, Route};
 use super::stale::Clocks;
 use super::stats::Books;
 use crate::connect::Target;
-use crate::drive::Wire;
+use crate::drive::{LearnedIdle, Wire};
 use crate::error::Error;
 use crate::rt::{Runtime, RuntimeId};
 
@@ -49,6 +49,8 @@ pub(super) struct Entry {
     pub(super) runtime: Runtime,
     runtime_id: RuntimeId,
     pub(super) books: Books,
+    /// How long its connections may be idle, by what its peers have taught.
+    pub(super) learned: Arc<LearnedIdle>,
     /// When its name was last resolved, should that matter.
     pub(super) resolved: Option<Instant>,
 }
@@ -99,6 +101,7 @@ impl Desk {
             runtime,
             runtime_id: route.runtime,
             books: Books::default(),
+            learned: Arc::default(),
             resolved: None,
         };
         self.origins.insert(origin, entry);
@@ -138,8 +141,31 @@ impl Desk {
     }
 
     /// Lends an idle connection at once, if there is one.
-    pub(super) fn take(&mut self, origin: Origin) -> Option<Arc<Wire>> {
-        self.shelf.take(origin).map(|(_, wire)| wire)
+    pub(super) fn take(&mut self, origin: Origin, pick: Pick) -> Option<Arc<Wire>> {
+        self.shelf.take(origin, pick).map(|(_, wire)| wire)
+    }
+
+    /// What was learned long ago is forgotten.
+    pub(super) fn fade(&mut self, origin: Origin, now: Instant) {
+        if let Some(entry) = self.origins.get(origin)
+            && entry.learned.micros() != 0
+        {
+            entry.learned.set(self.shelf.learned_idle(origin, now));
+        }
+    }
+
+    /// A peer ended a connection that had been idle for so long.
+    pub(super) fn note_idle_end(
+        &mut self,
+        origin: Origin,
+        now: Instant,
+        age: Duration,
+        round_trip: Duration,
+    ) {
+        self.shelf.note_idle_end(origin, now, age, round_trip);
+        if let Some(entry) = self.origins.get(origin) {
+            entry.learned.set(self.shelf.learned_idle(origin, now));
+        }
     }
 
     /// An opening ended well.

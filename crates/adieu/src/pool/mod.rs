@@ -35,9 +35,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use adieu_proto::fate::Cost;
 use adieu_proto::h1::Config;
-use adieu_proto::lifecycle::{CloseReport, ConnectionId, Snapshot, State};
-use adieu_proto::shelf::{Effects, Limits, Origin};
+use adieu_proto::lifecycle::{CloseReason, CloseReport, ConnectionId, Snapshot, State};
+use adieu_proto::shelf::{Effects, Leave, Limits, Origin, Pick};
 
 use crate::connect::{Connector, Target};
 use crate::drive::{Departures, Keeper, Wire};
@@ -77,6 +78,14 @@ pub(crate) struct Settings {
     pub(crate) departures: Departures,
     pub(crate) observers: Observers,
     pub(crate) wall: WallClock,
+    pub(crate) learn: Learn,
+}
+
+/// Whether the ends of idle connections teach how long others may be idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learn {
+    Yes,
+    No,
 }
 
 impl Pool {
@@ -102,16 +111,18 @@ impl Pool {
         self: &Arc<Self>,
         now: Instant,
         route: &Route<'_>,
+        pick: Pick,
     ) -> Result<(Origin, Option<Arc<Wire>>), Error> {
         let (mut desk, origin) = self.locate(route)?;
-        if desk.clocks.is_due(now)
-            && let Some(jump) = desk.clocks.jumped(now)
-        {
-            drop(desk);
-            self.distrust(now, jump);
-            desk = self.desk();
+        if desk.clocks.is_due(now) {
+            desk.fade(origin, now);
+            if let Some(jump) = desk.clocks.jumped(now) {
+                drop(desk);
+                self.distrust(now, jump);
+                desk = self.desk();
+            }
         }
-        let taken = desk.take(origin);
+        let taken = desk.take(origin, pick);
         if let Some(every) = self.settings.refresh {
             self.refresh(desk, now, origin, every);
         }
@@ -143,6 +154,19 @@ impl Pool {
             return Err(Error::new(ErrorKind::ClientClosed));
         }
         Ok((desk, origin))
+    }
+
+    /// A request to this origin is to be sent again: whether the traffic allows it, and then it is counted.
+    pub(crate) fn spend_replay(&self, origin: Origin, now: Instant, cost: Cost) -> Leave {
+        let mut desk = self.desk();
+        let leave = match cost {
+            Cost::Free => Leave::Granted,
+            Cost::Counted => desk.shelf.spend_replay(origin, now),
+        };
+        if leave == Leave::Granted {
+            desk.books(origin).replayed += 1;
+        }
+        leave
     }
 
     /// What happens from now on.
@@ -188,7 +212,12 @@ impl Pool {
         }
     }
 
-    fn tell(&self, connection: Option<ConnectionId>, origin: Origin, what: impl FnOnce() -> Happening) {
+    pub(crate) fn tell(
+        &self,
+        connection: Option<ConnectionId>,
+        origin: Origin,
+        what: impl FnOnce() -> Happening,
+    ) {
         if !self.settings.observers.anybody() {
             return;
         }
@@ -283,8 +312,14 @@ impl Keeper for Shelved {
     }
 
     fn closed(&self, wire: &Arc<Wire>, report: &CloseReport) {
+        let now = rt::now();
         let mut desk = self.pool.desk();
         desk.closed(self.origin, report);
+        if let (Some(age), Learn::Yes) = (report.ended_idle, self.pool.settings.learn)
+            && matches!(report.reason, CloseReason::PeerClosedIdle | CloseReason::PeerEndedEarly)
+        {
+            desk.note_idle_end(self.origin, now, age, report.round_trip.unwrap_or_default());
+        }
         let gone = self.pool.registry.remove(wire.id());
         drop(desk);
         drop(gone);

@@ -109,11 +109,13 @@ impl Attempt {
         let Some(mut life) = self.birth.take_life() else { return };
         let mut config = self.pool.settings.config;
         (config.half_close, config.target) = (opened.transport.half_close(), opened.form);
+        config.receipts = opened.receipts;
         if self.teller.observers.anybody() {
             life.journal().keep_for(Readers::Some);
         }
         let keeper = Arc::new(Shelved { pool: self.pool.clone(), origin: self.origin });
-        let mut kept = Kept::new(keeper, self.teller.observers.clone());
+        let learned = self.pool.desk().entry(self.origin).map(|entry| entry.learned.clone());
+        let mut kept = Kept::new(keeper, self.teller.observers.clone(), learned.unwrap_or_default());
         (kept.authorization, kept.opening) = (opened.authorization, self.teller.took());
         let parts = Parts {
             id: self.birth.id,

@@ -68,6 +68,7 @@ pub struct Tally {
 pub(super) struct Books {
     pub(super) opened: u64,
     pub(super) not_opened: u64,
+    pub(super) replayed: u64,
     reused: u64,
     closed: BTreeMap<&'static str, u64>,
     exchanges: u64,
@@ -85,6 +86,7 @@ impl Books {
     pub(super) fn add(&mut self, other: &Self) {
         self.opened += other.opened;
         self.not_opened += other.not_opened;
+        self.replayed += other.replayed;
         self.reused += other.reused;
         self.exchanges += other.exchanges;
         self.failed += other.failed;
@@ -99,6 +101,7 @@ impl Tally {
         Self {
             opened: books.opened,
             not_opened: books.not_opened,
+            replayed: books.replayed,
             reused: books.reused,
             closed: books.closed.clone(),
             exchanges: books.exchanges,
@@ -172,6 +175,9 @@ impl fmt::Display for Tally {
         )?;
         write!(f, "{waiting} waiting; {} opened, {} reused", self.opened, self.reused)?;
         write!(f, "; {} done, {} failed", self.exchanges, self.failed)?;
+        if self.replayed > 0 {
+            write!(f, "; {} sent again", self.replayed)?;
+        }
         for (code, count) in &self.closed {
             write!(f, "; {count} {code}")?;
         }

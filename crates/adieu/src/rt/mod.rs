@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{EnterGuard, Handle};
 use tokio::time::Sleep;
 
 /// The time of this turn. Read once a turn and handed down.
@@ -75,6 +75,11 @@ impl Runtime {
     /// The runtime of this thread; `None` outside of one.
     pub(crate) fn current() -> Option<Self> {
         Handle::try_current().ok().map(Self)
+    }
+
+    /// Its context, as long as what is given back is held.
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+        self.0.enter()
     }
 
     /// Spawns from any thread, in or out of the runtime's context. Where the runtime is gone the task is

@@ -7,6 +7,7 @@
 
 mod kernel;
 mod opaque;
+mod own;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -16,13 +17,16 @@ mod unix;
 use std::any::Any;
 use std::io;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 
+use adieu_proto::fate::{Receipt, Receipts};
 use adieu_proto::h1::TransportEnd;
 use adieu_proto::lifecycle::{Address, Layer, LayerReport, TlsSession};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use adieu_proto::h1::HalfClose;
 pub use opaque::Opaque;
+pub(crate) use own::{LeadsTo, OwnTcp};
 
 /// What carries the bytes of a connection.
 ///
@@ -88,6 +92,33 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     fn wire_end(&self, bytes: u64) -> Option<u64> {
         let _ = bytes;
         None
+    }
+
+    /// Where on the wire that begins which was written after the first `bytes` bytes. Of use as
+    /// [`wire_end`](Self::wire_end) is.
+    fn wire_begin(&self, bytes: u64) -> Option<u64> {
+        let _ = bytes;
+        None
+    }
+
+    /// Whether it can tell what the peer's kernel received of all that was written, in bytes of the
+    /// [wire](Self::wire_end). Only sockets that adieu opened itself can, and what hands them on as they are.
+    #[doc(hidden)]
+    fn receipts(&self) -> Receipts {
+        Receipts::None
+    }
+
+    /// What the peer's kernel received.
+    #[doc(hidden)]
+    fn receipt(&self) -> Option<Receipt> {
+        None
+    }
+
+    /// Waits for the socket to be gone (RST), after the peer's end was read.
+    #[doc(hidden)]
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
     }
 }
 

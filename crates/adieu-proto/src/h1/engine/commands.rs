@@ -1,6 +1,6 @@
 //! What a caller wants: begin, give a body, abandon, retire, close.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, request};
@@ -53,6 +53,7 @@ impl Engine {
             reader: Reader::Present,
             rhythm: Rhythm::Steady,
             ends_first: First::Us,
+            idle_since: self.life.since(),
         };
         self.clocks = Clocks { exchange: Some(now), ..Clocks::default() };
         self.send.begin(asked.body, if asked.expect_continue == Wish::Yes { Hold::Yes } else { Hold::No });
@@ -149,6 +150,11 @@ impl Engine {
     /// the peer's end is awaited as after any goodbye; otherwise it is reset.
     pub fn drop_upgraded(&mut self, now: Instant) {
         self.end_upgrade(now, CloseReason::RequestCancelled);
+    }
+
+    /// How long it may be idle, by what was seen of the peer's like; `None`: nothing is known any more.
+    pub fn learn_idle(&mut self, limit: Option<Duration>) {
+        self.life.learn_idle(limit);
     }
 
     /// How long each phase may take; what is changed holds from now on.

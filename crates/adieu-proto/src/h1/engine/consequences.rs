@@ -9,6 +9,7 @@ use crate::codec::Malformed;
 use crate::codec::framing::{Framing, Hint, Persistence};
 use crate::codec::request::Wish;
 use crate::codec::response::Head;
+use crate::fate::Sight;
 use crate::h1::clocks::Clocks;
 use crate::h1::news::{BodySize, EarlyResponse, Event, Failure, TransportEnd};
 use crate::h1::receive::Place;
@@ -68,6 +69,12 @@ impl Engine {
 
     /// Nobody will take what is in the buffer: an end that waited behind it is due.
     pub(super) fn nothing_more_is_taken(&mut self, now: Instant) {
+        if let ReadSide::InDoubt(doubt) = self.read_side
+            && !self.is_running()
+        {
+            // Something else ended the exchange meanwhile: there is nothing left to find out.
+            self.read_side = ReadSide::Ending(doubt.end);
+        }
         if let Some(end) = self.read_end() {
             self.read_ended(now, end);
         }
@@ -239,6 +246,9 @@ impl Engine {
 
     /// Everything readable was taken, and the peer's side has ended.
     pub(super) fn read_ended(&mut self, now: Instant, end: TransportEnd) {
+        if end.is_orderly() {
+            self.note_idle_end(now);
+        }
         let until_close = self.is_running() && self.receive.place() == Place::UntilClose;
         self.read_side = match end {
             TransportEnd::CloseNotify | TransportEnd::Broken(_) => ReadSide::AwaitingFin(end),
@@ -273,6 +283,24 @@ impl Engine {
         self.settle(now, reason);
     }
 
+    /// The peer has ended a connection that it thought idle, as far as that is known: then at which idle age.
+    fn note_idle_end(&mut self, now: Instant) {
+        let facts = &self.exchange.facts;
+        let since = match self.life.state() {
+            State::Idle if self.life.exchanges().0 > 0 => self.life.since(),
+            _ if self.is_running()
+                && facts.may_be_refused()
+                && matches!(facts.sight, Sight::Pending | Sight::Refused) =>
+            {
+                self.exchange.idle_since
+            }
+            _ => return,
+        };
+        let Some((silence, round_trip)) = self.silence else { return };
+        let came = now.checked_sub(silence).unwrap_or(since);
+        self.ended_idle = Some((came.saturating_duration_since(since), round_trip));
+    }
+
     /// Whether an exchange is in flight whose response is not whole.
     fn is_response_awaited(&self) -> bool {
         self.is_running() && self.receive.place() != Place::Done
@@ -292,6 +320,7 @@ impl Engine {
             TransportEnd::Reset => CloseReason::Reset,
             _ if upgraded => CloseReason::Upgraded,
             _ if awaited && self.exchange.facts.handed == 0 => CloseReason::PeerClosedIdle,
+            _ if awaited && self.exchange.facts.sight == Sight::Refused => CloseReason::PeerClosedIdle,
             _ if awaited => CloseReason::PeerEndedEarly,
             _ if self.is_running() => CloseReason::PeerAskedClose,
             _ => CloseReason::PeerClosedIdle,

@@ -1,14 +1,14 @@
 //! The facts that a driver reports: what the transport took and gave, how it ended, what time it is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Engine, ReadSide, Reader};
+use super::{Came, Doubt, Engine, ReadSide, Reader};
 use crate::codec::framing::Rhythm;
-use crate::fate::ReadEnd;
+use crate::fate::{OnWire, Ours, ReadEnd, Receipts, Sight};
 use crate::h1::clocks::Alarm;
 use crate::h1::news::TransportEnd;
 use crate::h1::receive::Place;
-use crate::lifecycle::{CloseReason, Input, Phase, Signal, State};
+use crate::lifecycle::{CloseReason, Input, Phase, Side, Signal, State};
 
 impl Engine {
     /// The transport took so many bytes of [`slices`](Self::slices).
@@ -91,8 +91,69 @@ impl Engine {
         }
     }
 
+    /// The wire took less than the whole head of the request in flight, whatever the transport took.
+    pub fn handle_head_held_back(&mut self) {
+        if self.is_running() {
+            self.exchange.facts.wire = OnWire::Part;
+        }
+    }
+
+    /// Nothing has come from the peer for so long, and a round trip takes so long; told before its end is, so that it
+    /// is known when that came.
+    pub fn handle_silence(&mut self, silence: Duration, round_trip: Duration) {
+        self.silence = Some((silence, round_trip));
+    }
+
+    /// What the kernel says of the request in doubt, and how long a RST is awaited after the first look. See
+    /// [`wants_look`](Self::wants_look).
+    pub fn handle_sight(&mut self, now: Instant, sight: Sight, patience: Duration) {
+        let ReadSide::InDoubt(doubt) = &mut self.read_side else { return };
+        self.exchange.facts.sight = sight;
+        let until = *doubt.until.get_or_insert_with(|| now.checked_add(patience).unwrap_or(now));
+        // A RST before the FIN refused nothing: the peer may have read the request and thrown it away.
+        let awaited = sight == Sight::Pending || (sight == Sight::Refused && doubt.fin == Came::No);
+        if awaited && now < until {
+            return;
+        }
+        self.give_up_doubt(now);
+    }
+
+    /// Nobody waits for a proof: the request is taken for one that may have been processed, unless a look has shown
+    /// otherwise.
+    pub fn give_up_doubt(&mut self, now: Instant) {
+        if let ReadSide::InDoubt(Doubt { fin: Came::No, .. }) = self.read_side {
+            self.exchange.facts.sight = Sight::None;
+        }
+        self.believe_end(now);
+    }
+
+    /// The end of the peer that was in doubt is acted upon.
+    fn believe_end(&mut self, now: Instant) {
+        let ReadSide::InDoubt(Doubt { end, fin, .. }) = self.read_side else { return };
+        self.read_side = ReadSide::Ending(end);
+        self.nothing_more_is_taken(now);
+        if end == TransportEnd::CloseNotify && fin == Came::Yes {
+            self.handle_read_end(now, TransportEnd::Fin);
+        }
+    }
+
+    /// What came in doubt: the FIN behind a close_notify, or something that leaves nothing to be found out.
+    fn handle_end_in_doubt(&mut self, now: Instant, end: TransportEnd) {
+        if let ReadSide::InDoubt(doubt) = &mut self.read_side
+            && end == TransportEnd::Fin
+        {
+            doubt.fin = Came::Yes;
+            return;
+        }
+        self.believe_end(now);
+        self.handle_read_end(now, end);
+    }
+
     /// The peer's side of the transport ended.
     pub fn handle_read_end(&mut self, now: Instant, end: TransportEnd) {
+        if self.is_in_doubt() {
+            return self.handle_end_in_doubt(now, end);
+        }
         self.read_side = ReadSide::Ending(end);
         self.exchange.facts.read_end = match end {
             TransportEnd::Fin => ReadEnd::Fin,
@@ -102,11 +163,30 @@ impl Engine {
             TransportEnd::Alert(_) | TransportEnd::Broken(_) => ReadEnd::TlsFailed,
             TransportEnd::Failed(_) => ReadEnd::Failed,
         };
+        if self.is_refusal_possible() {
+            let fin = if end == TransportEnd::Fin { Came::Yes } else { Came::No };
+            self.read_side = ReadSide::InDoubt(Doubt { end, fin, until: None });
+            return;
+        }
         // With something left to take, the end waits its turn: everything readable is delivered first.
         let all_taken = self.receive.buffer().is_empty() || self.receive.place() == Place::Done;
         if !self.is_running() || all_taken {
             self.nothing_more_is_taken(now);
         }
+    }
+
+    /// Whether the request may have been refused because it came too late, and the kernel can tell.
+    fn is_refusal_possible(&mut self) -> bool {
+        if !self.is_running() || self.config.receipts != Receipts::Kernel {
+            return false;
+        }
+        if !matches!(self.life.state(), State::Active | State::Draining { theirs: Side::Open } | State::Muted)
+        {
+            self.exchange.facts.ours = Ours::Ended;
+        }
+        self.receive.place() == Place::Head
+            && self.receive.buffer().is_empty()
+            && self.exchange.facts.may_be_refused()
     }
 
     /// Looks at the clock. Harmless when early.

@@ -19,7 +19,7 @@ use http::{Method, Version};
 
 use crate::codec::framing::Rhythm;
 use crate::codec::request::Asked;
-use crate::fate::{Answer, Facts};
+use crate::fate::{Answer, Facts, Span};
 use crate::h1::clocks::Clocks;
 use crate::h1::news::{Config, Event, Failure, TransportEnd};
 use crate::h1::receive::{Place, ReceiveHalf, Step};
@@ -56,6 +56,10 @@ pub struct Engine {
     bytes_sent: u64,
     bytes_received: u64,
     bytes_discarded: u64,
+    /// How long nothing had come when the peer's end was read, and how long a round trip takes.
+    silence: Option<(Duration, Duration)>,
+    /// How long the connection had been idle when the peer ended it, and how long a round trip takes.
+    ended_idle: Option<(Duration, Duration)>,
     /// Of those, the ones after our goodbye began.
     discarded_leaving: u64,
 }
@@ -73,6 +77,24 @@ struct Exchange {
     rhythm: Rhythm,
     /// Who ends its side first, should the connection end with this exchange.
     ends_first: First,
+    /// Since when the connection had been idle.
+    idle_since: Instant,
+}
+
+/// After the end of the peer, before anything follows from it: whether the request was refused is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doubt {
+    end: TransportEnd,
+    /// The FIN behind a close_notify: a RST before it proves nothing.
+    fin: Came,
+    /// Until when a RST is awaited; `None`: there was no look yet.
+    until: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Yes,
+    No,
 }
 
 /// The transport's read side.
@@ -81,6 +103,8 @@ enum ReadSide {
     Open,
     /// It ended like this; acted upon once everything before it was taken.
     Ending(TransportEnd),
+    /// It ended in order, and it is not known yet whether the request came in time.
+    InDoubt(Doubt),
     /// Its TLS has ended, and the life knows; nothing but the FIN is still to come.
     AwaitingFin(TransportEnd),
     /// It ended, and the life knows.
@@ -132,12 +156,15 @@ impl Engine {
                 reader: Reader::Present,
                 rhythm: Rhythm::Steady,
                 ends_first: First::Us,
+                idle_since: now,
             },
             clocks: Clocks::default(),
             read_side: ReadSide::Open,
             bytes_sent: 0,
             bytes_received: 0,
             bytes_discarded: 0,
+            silence: None,
+            ended_idle: None,
             discarded_leaving: 0,
         }
     }
@@ -171,7 +198,7 @@ impl Engine {
     /// Whether the next piece of the request's body may be given.
     #[must_use]
     pub fn wants_body(&self) -> bool {
-        self.is_running() && self.send.wants_body()
+        self.is_running() && self.send.wants_body() && !self.is_in_doubt()
     }
 
     /// Whether a body is still owed: held back, or not ended.
@@ -201,7 +228,7 @@ impl Engine {
     /// Whether something waits for the transport.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        !self.send.is_flushed()
+        !self.send.is_flushed() && !self.is_in_doubt()
     }
 
     /// Whether the response of the exchange in flight, or of the last one, was taken whole.
@@ -217,6 +244,7 @@ impl Engine {
         match self.read_side {
             ReadSide::Open => {}
             ReadSide::AwaitingFin(_) => return self.life.state().is_leaving(),
+            ReadSide::InDoubt(doubt) => return doubt.fin == Came::No,
             ReadSide::Ending(_) | ReadSide::Ended(_) => return false,
         }
         match self.life.state() {
@@ -242,12 +270,39 @@ impl Engine {
         matches!(self.read_side, ReadSide::AwaitingFin(_))
     }
 
+    /// Whether the peer has ended and the request may not have come in time: nothing is sent, and the driver
+    /// [looks](Self::wants_look).
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self.read_side, ReadSide::InDoubt(_))
+    }
+
+    /// Whether the kernel is to be asked now what it knows, and [`handle_sight`](Self::handle_sight) to be told:
+    /// because of the time, or because the socket `is_gone`.
+    #[must_use]
+    pub fn wants_look(&self, now: Instant, is_gone: impl FnOnce() -> bool) -> bool {
+        match self.read_side {
+            ReadSide::InDoubt(Doubt { until: None, .. }) => true,
+            ReadSide::InDoubt(Doubt { until: Some(until), fin, .. }) => {
+                until <= now || (fin == Came::Yes && is_gone())
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the request in flight lies among all that was sent: what was before it, and the end of its head.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        let Facts { handed_before, head, .. } = self.exchange.facts;
+        Span { before: handed_before, head_end: handed_before + head }
+    }
+
     /// How the peer's side ended, once all that it sent before was taken.
     #[must_use]
     pub fn peer_end(&self) -> Option<TransportEnd> {
         match self.read_side {
             ReadSide::AwaitingFin(end) | ReadSide::Ended(end) => Some(end),
-            ReadSide::Open | ReadSide::Ending(_) => None,
+            ReadSide::Open | ReadSide::Ending(_) | ReadSide::InDoubt(_) => None,
         }
     }
 
@@ -362,10 +417,11 @@ impl Engine {
         } else {
             self.upgrade_deadline().map(|(at, _)| at)
         };
-        match (self.life.poll_timeout(), exchange) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let look = match self.read_side {
+            ReadSide::InDoubt(doubt) => doubt.until,
+            _ => None,
+        };
+        [self.life.poll_timeout(), exchange, look].into_iter().flatten().min()
     }
 
     /// When an upgraded connection has carried nothing for too long, or one of its sides has outlived the other for too
@@ -417,6 +473,8 @@ impl Engine {
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
             bytes_discarded: self.bytes_discarded,
+            ended_idle: self.ended_idle.map(|(age, _)| age),
+            round_trip: self.silence.map(|(_, round_trip)| round_trip),
             ..CloseReport::new(id, Protocol::Http1, &self.life, now)
         }
     }

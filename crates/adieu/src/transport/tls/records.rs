@@ -19,6 +19,8 @@ pub(super) struct Records {
     taken: u64,
     /// What lies before is forgotten.
     known_from: u64,
+    /// And begins there on the wire.
+    wire_from: u64,
     /// The ends of records: so much plaintext, so much wire.
     ends: Vec<(u64, u64)>,
     turn: Turn,
@@ -37,7 +39,7 @@ impl Records {
     pub(super) fn sealed(&mut self, plain: usize, waiting: &[IoSlice<'_>]) {
         if std::mem::replace(&mut self.turn, Turn::Ours) == Turn::Theirs {
             self.ends.clear();
-            self.known_from = self.plain;
+            (self.known_from, self.wire_from) = (self.plain, self.taken);
         }
         let mut wire = self.taken;
         let start = self.plain;
@@ -76,6 +78,12 @@ impl Records {
     /// Bytes of records that the layer below took.
     pub(super) fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Where the record begins that holds the first byte after the first `plain` bytes of plaintext, where that is the first
+    /// since the peer spoke.
+    pub(super) fn begin_of(&self, plain: u64) -> Option<u64> {
+        (plain == self.known_from).then_some(self.wire_from)
     }
 
     /// Where the record ends that holds the last of the first `plain` bytes of plaintext.
@@ -119,6 +127,7 @@ mod tests {
         assert_eq!(records.end_of(100), Some(122));
         seal(&mut records, 50, &[72]);
         assert_eq!((records.end_of(100), records.end_of(101)), (None, Some(194)));
+        assert_eq!((records.begin_of(99), records.begin_of(100)), (None, Some(122)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use adieu_proto::fate::{Receipt, Receipts};
 use adieu_proto::lifecycle::{Address, Layer, LayerReport, Signal, TlsSession};
 use bytes::{Buf, BytesMut};
 use rustls::{ClientConnection, HandshakeKind, IoState, ProtocolVersion};
@@ -535,6 +536,26 @@ impl Transport for TlsStream {
 
     fn wire_end(&self, bytes: u64) -> Option<u64> {
         self.io.wire_end(self.records.end_of(bytes)?)
+    }
+
+    fn wire_begin(&self, bytes: u64) -> Option<u64> {
+        self.io.wire_begin(self.records.begin_of(bytes)?)
+    }
+
+    /// The peer's close_notify vouches for its end, through whatever proxy.
+    fn receipts(&self) -> Receipts {
+        match self.io.receipts() {
+            Receipts::None => Receipts::None,
+            Receipts::Relayed | Receipts::Kernel => Receipts::Kernel,
+        }
+    }
+
+    fn receipt(&self) -> Option<Receipt> {
+        self.io.receipt()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_gone(cx)
     }
 }
 
