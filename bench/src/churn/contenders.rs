@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use ::adieu::{Fate, ResponseExt};
+use ::adieu::{ClientBuilder, Fate, Replay, ResponseExt};
 use bytes::Bytes;
 use clap::ValueEnum;
 use http::{Method as HttpMethod, Request, Response, StatusCode, Uri};
@@ -25,6 +25,11 @@ use crate::tls::Trust;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Contender {
     Adieu,
+    /// It does not learn at which idle age the server ends connections.
+    AdieuNoLearning,
+    /// It sends nothing again, so that its proofs help nobody.
+    AdieuNoReplay,
+    AdieuNeither,
     Reqwest,
     HyperUtil,
 }
@@ -33,7 +38,7 @@ impl Contender {
     /// Whether it tells fates and replays.
     pub(crate) fn is_adieu(self) -> bool {
         match self {
-            Self::Adieu => true,
+            Self::Adieu | Self::AdieuNoLearning | Self::AdieuNoReplay | Self::AdieuNeither => true,
             Self::Reqwest | Self::HyperUtil => false,
         }
     }
@@ -85,6 +90,14 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// How often the request was sent again nonetheless.
+    pub(crate) fn replays(&self) -> u32 {
+        match self {
+            Self::Adieu(error) => error.replays(),
+            _ => 0,
+        }
+    }
+
     /// What is known of the request's fate.
     pub(crate) fn fate(&self) -> Option<Fate> {
         match self {
@@ -111,7 +124,12 @@ impl Pool {
     pub(crate) fn new(contender: Contender, target: Uri, trust: &Trust, tasks: u32) -> Result<Self, Error> {
         let openings = Openings::default();
         let client = match contender {
-            Contender::Adieu => Client::Adieu(adieu(contender, trust, tasks)?),
+            Contender::Adieu => Client::Adieu(adieu(trust, tasks).build()?),
+            Contender::AdieuNoLearning => Client::Adieu(adieu(trust, tasks).learn_idle(false).build()?),
+            Contender::AdieuNoReplay => Client::Adieu(adieu(trust, tasks).replay(Replay::Never).build()?),
+            Contender::AdieuNeither => {
+                Client::Adieu(adieu(trust, tasks).learn_idle(false).replay(Replay::Never).build()?)
+            }
             Contender::Reqwest => {
                 let client = ::reqwest::Client::builder()
                     .no_proxy()
@@ -194,16 +212,12 @@ impl Pool {
     }
 }
 
-/// adieu as it comes, or with something switched off.
-fn adieu(contender: Contender, trust: &Trust, tasks: u32) -> Result<::adieu::Client, Error> {
-    let builder = ::adieu::Client::builder()
+/// adieu as it comes.
+fn adieu(trust: &Trust, tasks: u32) -> ClientBuilder {
+    ::adieu::Client::builder()
         .no_proxies()
         .max_idle_per_origin(tasks as usize)
-        .tls_connector(trust.adieu.clone());
-    match contender {
-        Contender::Adieu => Ok(builder.build()?),
-        Contender::Reqwest | Contender::HyperUtil => Err(format!("{contender} is not adieu").into()),
-    }
+        .tls_connector(trust.adieu.clone())
 }
 
 async fn read<B: Body>(response: Response<B>, failed: impl Fn(B::Error) -> Refused) -> Result<(), Refused> {
@@ -301,6 +315,7 @@ mod tests {
             };
             let ((), (refused, ended)) = tokio::join!(server, asking);
             assert_eq!(refused, "status 502");
+            // It was a POST: nobody sends it again.
             let (said, fate) = match contender.is_adieu() {
                 true => ("unknown NoResponse", Some(Fate::Unknown)),
                 false => ("client error (SendRequest): connection closed before message completed", None),

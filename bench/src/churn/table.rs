@@ -5,7 +5,7 @@ use super::measured::{Figures, Measured};
 /// What is in the columns: a heading, and how wide it is.
 const COLUMNS: [(&str, usize); 10] = [
     ("row", 29),
-    ("client", 10),
+    ("client", 17),
     ("method", 6),
     ("requests", 8),
     ("failed", 6),

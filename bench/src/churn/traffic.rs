@@ -138,7 +138,10 @@ impl Traffic {
             tally.requests += 1;
             match asked.unwrap_or(Err(Refused::Late(PATIENCE))) {
                 Ok(answered) => tally.replays += u64::from(answered.replays),
-                Err(failure) => tally.failed.push((number, failure)),
+                Err(failure) => {
+                    tally.replays += u64::from(failure.replays());
+                    tally.failed.push((number, failure));
+                }
             }
         }
     }
