@@ -45,6 +45,8 @@ pub(crate) struct Figures {
     pub(crate) processed_twice: u64,
     /// Requests that the server processed and whose client was told that they failed.
     pub(crate) failed_but_processed: u64,
+    /// Those among them of which the client said that the server certainly did not: only adieu does.
+    pub(crate) wrongly_certain: u64,
 }
 
 /// What the row was measured with.
@@ -61,10 +63,14 @@ impl Measured {
         let How { row, client, seed, tasks } = how;
         let figures = |method, tally| Figures::new(client, method, tally, served);
         let methods = [figures(Method::Get, &ended.gets), figures(Method::Post, &ended.posts)];
-        let broken = match client {
+        let mut broken = match client {
             Contender::Adieu => broken(row, &methods),
             _ => Vec::new(),
         };
+        for figures in methods.iter().filter(|figures| figures.wrongly_certain > 0) {
+            let (wrong, method) = (figures.wrongly_certain, figures.method.name());
+            broken.push(format!("{wrong} {method}s were processed that certainly were not, it said"));
+        }
         Self {
             row,
             client,
@@ -88,7 +94,12 @@ impl Figures {
     fn new(client: Contender, method: Method, tally: &Tally, served: &Served) -> Self {
         let (failed, processed) = (&tally.failed, &served.processed);
         let unknown = failed.iter().filter(|(_, failure)| failure.fate() == Some(Fate::Unknown)).count();
-        let failed_but_processed = failed.iter().filter(|&&(number, _)| processed.has(number)).count();
+        let but_processed: Vec<Option<Fate>> = (failed.iter())
+            .filter(|&&(number, _)| processed.has(number))
+            .map(|(_, failure)| failure.fate())
+            .collect();
+        let denied = |fate: &&_| matches!(fate, Some(Fate::NotSent | Fate::NotProcessed(_)));
+        let wrongly_certain = but_processed.iter().filter(denied).count();
         Self {
             method,
             requests: tally.requests,
@@ -98,7 +109,8 @@ impl Figures {
             replays: client.is_adieu().then_some(tally.replays),
             processed: processed.at_least(1, method),
             processed_twice: processed.at_least(2, method),
-            failed_but_processed: failed_but_processed as u64,
+            failed_but_processed: but_processed.len() as u64,
+            wrongly_certain: wrongly_certain as u64,
         }
     }
 }
@@ -139,6 +151,7 @@ mod tests {
             processed: 10_000,
             processed_twice: twice,
             failed_but_processed: 0,
+            wrongly_certain: 0,
         }
     }
 

@@ -77,7 +77,9 @@ Musts, for `adieu` as it comes; a broken one is told below its line, and the exi
   no GET fails;
   no POST fails whose fate is certain: only `unknown` may be the end;
   where nginx ends idle connections, at most 2 POSTs in 10,000 fail;
-  no POST is processed twice.
+  no POST is processed twice;
+  no request is processed of which it said that it certainly was not. This one is for adieu with
+  something switched off too: without replay each proof is put to the test.
 
 Columns: `processed` and `twice` are requests that the server processed, and processed more
 than once, by its log; `replays` are requests sent again, where the client tells; `opened` are
