@@ -8,6 +8,8 @@
 //! - `targets` knows what adieu must cost beside the others;
 //! - `report` prints it all, as tables or as JSON.
 //!
+//! `bench churn` counts the requests that clients lose where servers end connections all the time.
+//!
 //! Below these: `tools` runs what counts from outside, `profile` reads what callgrind wrote, `process` asks the kernel;
 //! `drive` puts the load of one `row` on one of the `clients` that `level` has; `server` answers it from the process that
 //! `child` starts, over TLS as `tls` has it; `allocations` is the allocator everything here uses.
@@ -17,6 +19,7 @@
 
 mod allocations;
 mod child;
+mod churn;
 mod clients;
 mod count;
 mod drive;
@@ -40,6 +43,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::child::Server;
+use crate::churn::Churn;
 use crate::clients::Client;
 use crate::count::Count;
 use crate::drive::{Length, Load};
@@ -66,6 +70,8 @@ enum Command {
     Conn(Conn),
     /// One client with a pool for all tasks: adieu's, hyper-util's, reqwest's, ureq's, and bare ping-pong as the bound.
     Client(Pool),
+    /// What becomes of requests where servers end connections all the time: the keep-alive race, and reloads.
+    Churn(Churn),
     /// The server, in its own process; ends when its standard input does.
     #[command(hide = true)]
     Serve {
@@ -251,6 +257,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Conn(options) => conn(&options),
         Command::Client(options) => client(&options),
+        Command::Churn(churn) => churn.run(),
         Command::Hold(Hold { client, connections, server }) => hold::hold(client, connections, &server),
         Command::Serve { pace } => server::serve(pace),
         Command::Run(options) => run(&options),

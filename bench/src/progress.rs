@@ -20,7 +20,7 @@ impl Progress {
         }
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.show("");
     }
 }

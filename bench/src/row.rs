@@ -36,7 +36,7 @@ pub(crate) enum Row {
 }
 
 /// Whether a row's bytes go through TLS.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Security {
     Plain,
     Tls,

@@ -1,7 +1,7 @@
 //! Apache httpd with one server and one port.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Identity;
@@ -10,10 +10,11 @@ use crate::place::{DOCUMENTS, Place, Port};
 use crate::program::Program;
 use crate::skip::need;
 
-/// What Apache is to do. `{dir}` in a directive becomes the server's directory.
+/// What Apache is to do. In a directive `{dir}` becomes the server's directory, `{port}` its port.
 #[derive(Clone, Debug, Default)]
 pub struct ApacheConfig {
     directives: String,
+    access_log: Option<String>,
     tls: Option<Identity>,
     files: Vec<(String, String)>,
     documents: Vec<(String, Vec<u8>)>,
@@ -31,6 +32,14 @@ impl ApacheConfig {
     pub fn directives(mut self, directives: &str) -> Self {
         self.directives.push_str(directives);
         self.directives.push('\n');
+        self
+    }
+
+    /// Has the access log go elsewhere (what `CustomLog` is told: a file and a format), instead of to
+    /// [`log`](Apache::log).
+    #[must_use]
+    pub fn access_log(mut self, to: &str) -> Self {
+        self.access_log = Some(to.to_owned());
         self
     }
 
@@ -66,6 +75,7 @@ impl ApacheConfig {
             None => "",
         };
         let directives = &self.directives;
+        let access_log = self.access_log.as_deref().unwrap_or("/dev/stdout short");
         format!(
             r#"{load}{user}{tls}
 ServerRoot {{dir}}
@@ -78,7 +88,7 @@ TypesConfig /dev/null
 ErrorLog /dev/stderr
 LogLevel info
 LogFormat "{LOGGED} %m %U %>s, request %k, %X" short
-CustomLog /dev/stdout short
+CustomLog {access_log}
 # Enough threads: where all are busy, Apache ends idle connections without a word.
 StartServers 1
 ServerLimit 2
@@ -92,6 +102,7 @@ MaxSpareThreads 64
 </Directory>
 {directives}"#
         )
+        .replace("{port}", &address.port().to_string())
     }
 }
 
@@ -120,7 +131,7 @@ const LOGGED: &str = "access:";
 /// A running Apache.
 pub struct Apache {
     program: Program,
-    binary: std::path::PathBuf,
+    binary: PathBuf,
     port: Port,
 }
 
@@ -150,6 +161,12 @@ impl Apache {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.program.path().to_owned()
     }
 
     /// Both of its logs.

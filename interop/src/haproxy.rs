@@ -12,7 +12,7 @@ use crate::place::{Place, Port};
 use crate::program::Program;
 use crate::skip::need;
 
-/// What HAProxy is to do. `{dir}` in a line becomes its directory.
+/// What HAProxy is to do. In a line `{dir}` becomes its directory, `{port}` its port.
 #[derive(Clone, Debug)]
 pub struct HaproxyConfig {
     behind: SocketAddr,
@@ -75,6 +75,7 @@ backend behind
 {back}    server one {behind}
 "
         )
+        .replace("{port}", &address.port().to_string())
     }
 }
 

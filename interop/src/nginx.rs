@@ -71,7 +71,7 @@ impl NginxConfig {
         let Self { http, server, .. } = self;
         format!(
             "daemon off; worker_processes 1; pid {{dir}}/nginx.pid; error_log stderr info; {user}
-             events {{ worker_connections 256; }}
+             events {{ worker_connections 1024; }}
              http {{
                  log_format short '{LOGGED} $request_method $uri $status, done: $request_completion, '
                      'connection $connection, request $connection_requests.';
@@ -132,6 +132,12 @@ impl Nginx {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.program.path().join(SOCKET)
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.program.path().to_owned()
     }
 
     /// What lies under `/`.
