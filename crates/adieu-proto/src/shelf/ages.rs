@@ -95,6 +95,7 @@ fn limit_for(age: Duration, round_trip: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::tests::start;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -102,7 +103,7 @@ mod tests {
 
     /// Ends at these times of these ages.
     fn taught(ends: &[(u64, u64)]) -> (Ages, Instant) {
-        let (mut ages, start) = (Ages::default(), Instant::now());
+        let (mut ages, start) = (Ages::default(), start());
         let mut last = start;
         for (at, age) in ends {
             last = start + ms(*at);

@@ -59,6 +59,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::tests::start;
 
     fn granted(budget: &mut Budget, now: Instant, tries: usize) -> usize {
         (0..tries).filter(|_| budget.spend(now) == Leave::Granted).count()
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn ten_a_second_may_always_be() {
-        let (mut budget, start) = (Budget::default(), Instant::now());
+        let (mut budget, start) = (Budget::default(), start());
         assert_eq!(granted(&mut budget, start, 50), 10);
         assert_eq!(granted(&mut budget, start + SECOND / 2, 50), 0);
         assert_eq!(granted(&mut budget, start + SECOND, 50), 10);
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_fifth_of_the_traffic_may_be() {
-        let (mut budget, start) = (Budget::default(), Instant::now());
+        let (mut budget, start) = (Budget::default(), start());
         assert_eq!(granted(&mut budget, start, 1), 1);
         for _ in 0..1_000 {
             budget.note_request();
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn traffic_of_long_ago_is_spread_over_the_time_since() {
-        let (mut budget, start) = (Budget::default(), Instant::now());
+        let (mut budget, start) = (Budget::default(), start());
         assert_eq!(granted(&mut budget, start, 1), 1);
         for _ in 0..1_000 {
             budget.note_request();

@@ -483,7 +483,7 @@ fn what_cannot_be_sent_again_gets_the_youngest() {
         let mut effects = Effects::default();
         for connection in 0..3 {
             let ticket = shelf.draw();
-            let waiter = Waiter { since: Instant::now(), deadline: None, waker: () };
+            let waiter = Waiter { since: start(), deadline: None, waker: () };
             shelf.wait(origin, ticket, Wanted::Fresh, waiter, &mut effects);
             let (opening, _) = effects.open.pop().unwrap();
             let slot = shelf.opened(opening, connection, &mut effects).unwrap();

@@ -32,7 +32,7 @@ pub use super::handle::Connection;
 use super::request::{Outgoing, length_of, upload_of};
 pub use super::response::ResponseFuture;
 use super::response::{OnInterim, begin};
-use crate::drive::{Departures, Doubt, Lease, Parts, Wire, next_id};
+use crate::drive::{Departures, Lease, Parts, Wire, next_id};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::rt::{self, Runtime};
 use crate::transport::{self, Transport};
@@ -267,7 +267,7 @@ impl SendRequest {
         let now = rt::now();
         let mut work = self.wire.lock();
         work.obey(now);
-        begin(&self.wire, &mut work, now, cx, head, length, None, Doubt::Unbearable)
+        begin(&self.wire, &mut work, now, cx, head, length, None)
     }
 
     /// Waits until the next request can be sent: the response before it was read or cleared away. A task that holds

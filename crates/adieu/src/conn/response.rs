@@ -15,7 +15,7 @@ use super::body::Body;
 use super::incoming::{Early, Incoming, settle};
 use super::request::Outgoing;
 use super::upgraded::Upgraded;
-use crate::drive::{Doubt, Driver, Locked, Turned, Upload, Wire, give};
+use crate::drive::{Driver, Locked, Turned, Upload, Wire, give};
 use crate::error::{Error, ErrorKind};
 use crate::rt;
 
@@ -143,7 +143,6 @@ pub(super) fn begin(
     head: &request::Parts,
     length: Option<u64>,
     timeouts: Option<&Timeouts>,
-    doubt: Doubt,
 ) -> Poll<Result<u64, Error>> {
     let looked = match work.driver {
         Driver::Caller => work.look(now, cx),
@@ -161,7 +160,6 @@ pub(super) fn begin(
             Ok(_) => {
                 work.lent();
                 work.limit(timeouts);
-                work.bear(doubt);
                 return Poll::Ready(Ok(work.engine.exchange()));
             }
             Err(NotOpen::Busy) if work.is_clearing() => {
@@ -196,9 +194,11 @@ impl Sending {
         let mut looked = false;
         if let (Stage::New, Some(outgoing)) = (&*stage, &mut *outgoing) {
             let Outgoing { head, length, timeouts, again, .. } = &*outgoing;
-            let (timeouts, doubt) = (timeouts.as_deref(), again.bears_doubt(head));
-            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts, doubt)) {
-                Ok(exchange) => Stage::Sent(exchange, outgoing.upload.take()),
+            *stage = match ready!(begin(wire, &mut work, now, cx, head, *length, timeouts.as_deref())) {
+                Ok(exchange) => {
+                    work.bear(again.bears_doubt(head));
+                    Stage::Sent(exchange, outgoing.upload.take())
+                }
                 Err(error) => {
                     *stage = Stage::NotBegun;
                     return Poll::Ready(Err(error));

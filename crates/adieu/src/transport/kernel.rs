@@ -52,12 +52,14 @@ pub(super) fn is_tcp(_: &SockRef<'_>) -> bool {
 /// What a kernel tells of a TCP connection (TCP_INFO): the beginning of `struct tcp_info` in `linux/tcp.h`, to which
 /// kernels only ever add.
 #[cfg(target_os = "linux")]
-struct TcpInfo([u8; TcpInfo::LENGTH]);
+struct TcpInfo([u8; TCP_INFO]);
+
+/// Up to `tcpi_bytes_acked`; a kernel before 4.1 gives less.
+#[cfg(target_os = "linux")]
+const TCP_INFO: usize = 128;
 
 #[cfg(target_os = "linux")]
 impl TcpInfo {
-    /// Up to `tcpi_bytes_acked`; a kernel before 4.1 gives less.
-    const LENGTH: usize = 128;
     const STATE: usize = 0;
     const LAST_ACK_RECEIVED: usize = 56;
     const ROUND_TRIP: usize = 68;
@@ -66,8 +68,8 @@ impl TcpInfo {
     const CLOSE: u8 = 7;
 
     fn of(socket: &impl std::os::fd::AsRawFd) -> Option<Self> {
-        let mut info = [0_u8; Self::LENGTH];
-        let mut length = libc::socklen_t::try_from(Self::LENGTH).ok()?;
+        let mut info = [0_u8; TCP_INFO];
+        let mut length = libc::socklen_t::try_from(TCP_INFO).ok()?;
         // SAFETY: the kernel writes at most `length` bytes to `info`, which has so many, and the number of them to
         // `length`; both are ours and outlive the call, and the descriptor is borrowed from a live socket.
         let answer = unsafe {
@@ -79,7 +81,7 @@ impl TcpInfo {
                 &raw mut length,
             )
         };
-        (answer == 0 && length as usize >= Self::LENGTH).then_some(Self(info))
+        (answer == 0 && length as usize >= TCP_INFO).then_some(Self(info))
     }
 
     fn number<const N: usize>(&self, at: usize) -> Option<[u8; N]> {

@@ -35,4 +35,8 @@ impl Transport for TcpStream {
     fn layers(&self) -> Vec<LayerReport> {
         vec![LayerReport::new(Layer::Tcp)]
     }
+
+    fn wire_end(&self, bytes: u64) -> Option<u64> {
+        Some(bytes)
+    }
 }

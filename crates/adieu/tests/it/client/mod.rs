@@ -7,6 +7,7 @@ mod closing;
 mod counting;
 mod dropping;
 mod hard_cases;
+mod learning;
 mod leaving_nothing;
 mod limits;
 mod net;

@@ -1,9 +1,9 @@
 //! Nothing is sent again for ever, nor beyond its time, nor beyond what the traffic allows.
 
-use adieu::{Client, Fate, Refusal};
+use adieu::{Client, Fate};
 use adieu_testkit::peer::{Peer, Script};
 
-use super::{Ending, in_time, ms, ok, text};
+use super::{in_time, ms, ok, text};
 
 #[tokio::test]
 async fn a_server_that_refuses_for_ever_is_given_up() {
@@ -42,18 +42,6 @@ async fn pooled_connections_that_are_gone_are_not_tried_one_after_the_other() {
     assert_eq!(text(client.get(peer.url("/"))).await.unwrap(), "ok");
     // One pooled connection was used up, and the replay went on one of its own.
     assert_eq!((peer.connections() - before, client.stats().total.replayed), (1, 1));
-}
-
-#[tokio::test]
-async fn nothing_is_sent_again_when_its_time_is_over() {
-    // The factory of the body takes so long that nothing is left: what is sent again would only be late.
-    let ending = Ending::reads_and_closes();
-    let client = ending.client(|builder| builder).await;
-    ending.end();
-    let error =
-        in_time(client.get(ending.url()).timeout(std::time::Duration::ZERO).send()).await.unwrap_err();
-    assert!(error.is_timeout() || error.refusal() == Some(Refusal::Deadline), "{error}");
-    assert_eq!(ending.peer.connections(), 1);
 }
 
 /// What is left of the time is handed on: a replay does not begin anew.

@@ -4,6 +4,7 @@ mod hard_cases;
 mod limits;
 mod many;
 mod never;
+mod proof;
 mod responses;
 mod rules;
 
@@ -80,7 +81,7 @@ impl Ending {
     /// How many requests for `/second` came, on all connections.
     fn asked(&self) -> usize {
         let seen = (0..self.peer.connections()).filter_map(|connection| self.peer.seen(connection));
-        seen.map(|seen| seen.requests().iter().filter(|request| request.target == "/second").count()).sum()
+        seen.map(|seen| seen.requests().iter().filter(|request| request.target() == "/second").count()).sum()
     }
 }
 

@@ -51,7 +51,7 @@ async fn a_close_now() {
     let closer = client.clone();
     let closing = async {
         peer.wait_async(0, Until::Requests(2)).await.unwrap();
-        closer.close_origin(&peer.url("/").parse().unwrap(), CloseMode::now()).unwrap().await
+        closer.close_origin(peer.url("/"), CloseMode::now()).unwrap().await
     };
     let (error, _) = tokio::join!(fails(&peer, &client), closing);
     assert_eq!((error.kind(), error.refusal()), (ErrorKind::Closed, Some(Refusal::EndedByUs)), "{error}");

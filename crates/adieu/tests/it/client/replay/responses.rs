@@ -18,7 +18,7 @@ fn then(answer: impl Into<Vec<u8>>) -> Peer {
 async fn ask(peer: &Peer, method: Method, rule: Replay) -> (u16, u32) {
     let client = Client::builder().no_proxies().replay(rule).build().unwrap();
     assert_eq!(text(client.get(peer.url("/first"))).await.unwrap(), "ok");
-    let response = in_time(client.request_builder(method, peer.url("/")).send()).await.unwrap();
+    let response = in_time(client.build_request(method, peer.url("/")).send()).await.unwrap();
     (response.status().as_u16(), response.info().unwrap().replays)
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use adieu::{Body, Bytes, Fate, Happening, Proof, Refusal, Replay, ReplayCause, ResponseExt, Told};
+use adieu::observe::{Happening, ReplayCause, Told};
+use adieu::{Body, Bytes, Fate, Proof, Refusal, Replay, ResponseExt};
 use http::{Method, Request};
 use http_body_util::Full;
 
@@ -14,7 +15,7 @@ async fn unknown(method: Method, rule: Replay, key: Option<&str>) -> Result<u32,
     let ending = Ending::reads_and_closes();
     let client = ending.client(|builder| builder.replay(rule)).await;
     ending.end();
-    let mut request = client.request_builder(method, ending.url());
+    let mut request = client.build_request(method, ending.url());
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
@@ -90,7 +91,7 @@ async fn bodies_that_can_be_produced_again() {
         let response = in_time(client.request(request)).await.unwrap();
         assert_eq!(response.info().unwrap().replays, 1);
         let seen = ending.peer.seen(1).unwrap();
-        seen.requests()[0].body.clone()
+        seen.requests()[0].body().to_vec()
     }
     assert_eq!(again(Body::from("text")).await, b"text");
     assert_eq!(again(Body::from(vec![7; 100_000])).await, vec![7; 100_000]);
@@ -112,7 +113,7 @@ async fn bodies_that_can_be_produced_again() {
 async fn each_decision_is_an_event_and_is_counted() {
     let ending = Ending::closes_idle();
     let client = ending.client(|builder| builder).await;
-    let mut events = client.events(1_000);
+    let mut events = client.events();
     ending.end();
     assert_eq!(replays(client.post(ending.url()).body("b")).await, 1);
     let mut again = Vec::new();
@@ -132,7 +133,7 @@ async fn each_decision_is_an_event_and_is_counted() {
 
     let ending = Ending::reads_and_closes();
     let client = ending.client(|builder| builder).await;
-    let mut events = client.events(1_000);
+    let mut events = client.events();
     ending.end();
     in_time(client.post(ending.url()).body("b").send()).await.unwrap_err();
     let mut refused = 0;
