@@ -79,6 +79,10 @@ pub(crate) struct FetchArgs {
     #[arg(long = "parallel", value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = QUEUE)]
     pub(super) parallel: u64,
 
+    /// Which requests that failed are sent again; see below
+    #[arg(long = "replay", value_name = "RULE", value_enum, default_value_t = Replay::Safe, help_heading = QUEUE)]
+    pub(super) replay: Replay,
+
     /// How to close each connection at the end; see below
     #[arg(long = "close", value_name = "MODE", value_enum, default_value_t = Close::Graceful, help_heading = CLOSING)]
     pub(super) close: Close,
@@ -117,6 +121,15 @@ pub(super) enum Payload {
     Text(String),
     /// As it is.
     Binary(String),
+}
+
+/// `--replay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Replay {
+    Never,
+    Proven,
+    Safe,
+    Idempotent,
 }
 
 /// `--close`.
@@ -193,6 +206,18 @@ Connections:
   A URL that is cut short (-m, --fail, a broken pipe) is closed as now by itself: an unread rest closes the
   connection, and a request that was cut short resets it.
 
+Sending again:
+  --replay never       no request is sent twice
+  --replay proven      one that was certainly not processed: nothing of it was sent, its head not whole, or the server
+                       had closed before it arrived, which Linux can tell
+  --replay safe        the same; and GET, HEAD, OPTIONS, TRACE and what has an Idempotency-Key once more if they may have
+                       been processed
+  --replay idempotent  the same; and PUT and DELETE
+
+  A time limit, a close or a violation is never a reason, nor an end after the first byte of a response; a body from a
+  file or standard input comes only once. `fate` in the report says what became of a request that failed: not_sent,
+  not_processed, unknown (it may have been processed) or answered.
+
 Proxies:
   http:// (also where no scheme is named) and https:// forward plain requests and make tunnels for https (CONNECT).
   socks5:// is given addresses, socks5h:// names. Ports where none is named: 80, 443, 1080. Without -x the environment
@@ -219,4 +244,4 @@ Exit codes (several URLs: the last failure):
   23 the response cannot be written            77 authorities not usable
   97 SOCKS failed                             130 Ctrl-C
 
-Known, but not there yet: --compressed, --http2, --http2-prior-knowledge, --trace, --replay other than never.";
+Known, but not there yet: --compressed, --http2, --http2-prior-knowledge, --trace.";

@@ -15,8 +15,6 @@ pub(super) struct LaterArgs {
     http2_prior_knowledge: bool,
     #[arg(long, hide = true)]
     trace: Option<PathBuf>,
-    #[arg(long, hide = true, value_parser = ["never", "proven", "safe", "idempotent"])]
-    replay: Option<String>,
 }
 
 impl LaterArgs {
@@ -28,11 +26,6 @@ impl LaterArgs {
             (self.http2_prior_knowledge, "--http2-prior-knowledge"),
             (self.trace.is_some(), "--trace"),
         ];
-        if let Some((_, flag)) = flags.iter().find(|(given, _)| *given) {
-            return Some((*flag).to_owned());
-        }
-        // Nothing is replayed today.
-        let replay = self.replay.as_deref().filter(|mode| *mode != "never")?;
-        Some(format!("--replay {replay}"))
+        flags.iter().find(|(given, _)| *given).map(|(_, flag)| (*flag).to_owned())
     }
 }

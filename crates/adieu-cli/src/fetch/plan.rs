@@ -10,7 +10,7 @@ use adieu::transport::tls::TlsBuilder;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
 
-use super::args::{Close, FetchArgs, Pause, Payload};
+use super::args::{Close, FetchArgs, Pause, Payload, Replay};
 use super::draft::{Draft, Field};
 use super::failure::Failure;
 use super::progress::Bars;
@@ -37,6 +37,7 @@ pub(super) struct Plan {
     /// `-m`
     pub(super) limit: Option<Duration>,
     pub(super) close: CloseMode,
+    pub(super) replay: adieu::Replay,
 }
 
 /// One URL of the list.
@@ -105,6 +106,12 @@ impl Plan {
             errors: if args.fail { StatusErrors::Fail } else { StatusErrors::Taken },
             limit: args.max_time.filter(|limit| !limit.is_zero()),
             close: close_mode(args),
+            replay: match args.replay {
+                Replay::Never => adieu::Replay::Never,
+                Replay::Proven => adieu::Replay::Proven,
+                Replay::Safe => adieu::Replay::Safe,
+                Replay::Idempotent => adieu::Replay::Idempotent,
+            },
         })
     }
 }

@@ -114,6 +114,7 @@ fn client(plan: &Plan, voice: &Arc<Voice>, watch: &Arc<Watch>) -> Result<Client,
     let (interim, watch) = (voice.clone(), watch.clone());
     let client = Client::builder()
         .timeouts(timeouts)
+        .replay(plan.replay)
         .tls(|_| plan.tls.clone())
         .on_interim(move |head| interim.response(head))
         .observer(move |event: &adieu::observe::Event| watch.observe(event));

@@ -48,6 +48,7 @@ impl Notes {
     }
 
     fn failed(&self, error: &Error) {
+        self.replays.set(error.replays().max(self.replays.get()));
         if let Some(id) = error.connection() {
             self.connection.set(Some((id, error.facts().map(|facts| facts.reused).unwrap_or_default())));
         }
@@ -221,7 +222,7 @@ impl Run {
                 Failure { fate: error.fate(), ..self.too_late(&error.phase(), notes) }
             }
             (ErrorKind::Timeout(Phase::Exchange), None) => {
-                Failure { fate: Fate::NotSent, ..self.too_late(&self.doing(leg), notes) }
+                Failure { fate: error.fate(), ..self.too_late(&self.doing(leg), notes) }
             }
             _ => {
                 let origin = leg.target.origin();

@@ -52,6 +52,9 @@ impl Watch {
 
     /// Something happened.
     pub(super) fn observe(&self, event: &Event) {
+        if let Happening::Replayed { .. } | Happening::NotReplayed { .. } = event.what {
+            return self.voice.step(&event.what);
+        }
         let Some(id) = event.connection else { return };
         self.tell(id, event);
         match &event.what {

@@ -42,13 +42,10 @@ fn a_flag_that_does_not_exist_yet_says_so() {
         (&["--http2"], "--http2"),
         (&["--http2-prior-knowledge"], "--http2-prior-knowledge"),
         (&["--trace", "f"], "--trace"),
-        (&["--replay", "safe"], "--replay safe"),
     ] {
         let ran = fetch(&[args, &["http://h/"]].concat());
         assert_eq!((ran.code, ran.err), (2, format!("adieu: {named} does not exist yet\n")));
     }
-    let peer = server("hello");
-    fetch(&["--replay", "never", &peer.url("/")]).ok();
 }
 
 #[test]

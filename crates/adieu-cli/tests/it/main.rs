@@ -11,6 +11,7 @@ mod program;
 mod proxies;
 mod queue;
 mod redirects;
+mod replay;
 mod report;
 mod requests;
 mod responses;

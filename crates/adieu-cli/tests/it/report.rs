@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::program::{fetch, fetch_with_report, of_type, peer, server};
 
 /// All fields of a connection line, in the order of the alphabet.
-pub(crate) const CONNECTION_KEYS: [&str; 22] = [
+pub(crate) const CONNECTION_KEYS: [&str; 24] = [
     "age_ms",
     "began_by",
     "bytes_discarded",
@@ -15,6 +15,7 @@ pub(crate) const CONNECTION_KEYS: [&str; 22] = [
     "closing_ms",
     "draining_ms",
     "ended",
+    "ended_idle_ms",
     "exchanges",
     "explanation",
     "failed",
@@ -26,6 +27,7 @@ pub(crate) const CONNECTION_KEYS: [&str; 22] = [
     "protocol",
     "reason",
     "received",
+    "round_trip_ms",
     "sent",
     "tls",
     "type",

@@ -203,6 +203,11 @@ impl Engine {
                 None => break,
             }
         }
+        if let ReadSide::InDoubt(Doubt { until: Some(until), .. }) = self.read_side
+            && until <= now
+        {
+            self.give_up_doubt(now);
+        }
         if let Some((at, phase)) = self.upgrade_deadline()
             && at <= now
         {

@@ -5,6 +5,7 @@
 //! | `scenario` | a connection brought to where a test begins; a response told however its bytes are cut |
 //! | `responses` | where a response ends, and what becomes of the connection then |
 //! | `ends` | a peer that ends, resets or breaks the protocol, at every byte |
+//! | `doubt` | a peer that ends before it answers: whether the request was refused |
 //! | `tls_ends` | close_notify, a FIN without it, alerts, violations; deadlines of upgrades |
 //! | `uploads` | request bodies, `Expect: 100-continue`, final responses that come early, broken writes |
 //! | `closing` | the four close modes in every phase, the goodbye, what is discarded |
@@ -14,6 +15,7 @@
 
 mod abandoning;
 mod closing;
+mod doubt;
 mod ends;
 mod random;
 mod responses;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::limits::Limits;
+use crate::fate::{Receipts, Sight};
 use crate::lifecycle::tests::start;
 use crate::lifecycle::{LifecycleLimits, Timeouts, TlsAlert};
 
@@ -31,6 +32,7 @@ enum Operation {
     Come(&'static [u8]),
     ComeAny(Vec<u8>),
     PeerEnds(TransportEnd),
+    Sight(Sight),
     Pass(u64),
     Obey,
     SayGoodbye,
@@ -66,6 +68,8 @@ const PIECES: [&[u8]; 26] = [
     b"0\r\nx: y\r\n\r\n",
     b"HTTP/1.1",
 ];
+
+const SIGHTS: [Sight; 4] = [Sight::None, Sight::Pending, Sight::Acknowledged, Sight::Refused];
 
 const LIMITS: Limits = Limits {
     head: 300,
@@ -134,6 +138,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         16 => proptest::sample::select(PIECES.to_vec()).prop_map(Come),
         2 => proptest::collection::vec(any::<u8>(), 1..300).prop_map(ComeAny),
         1 => ends.prop_map(PeerEnds),
+        3 => proptest::sample::select(SIGHTS.to_vec()).prop_map(Sight),
         3 => (0..400_000u64).prop_map(Pass),
         6 => Just(Obey),
         3 => Just(SayGoodbye),
@@ -167,7 +172,8 @@ impl Watcher {
     fn new(early_response: EarlyResponse) -> Self {
         let timeouts = Timeouts { exchange: Some(Duration::from_secs(500)), ..Timeouts::default() };
         let life = LifecycleLimits { idle: Some(Duration::from_secs(200)), ..LifecycleLimits::default() };
-        let config = Config { limits: LIMITS, timeouts, life, early_response, ..Config::default() };
+        let receipts = Receipts::Kernel;
+        let config = Config { limits: LIMITS, timeouts, life, early_response, receipts, ..Config::default() };
         let now = start();
         let mut engine = Engine::new(now, config);
         assert_eq!(engine.poll_action(), Some(JoinPool));
@@ -230,6 +236,12 @@ impl Watcher {
             Operation::Come(bytes) => self.come(bytes),
             Operation::ComeAny(bytes) => self.come(bytes),
             Operation::PeerEnds(end) if alive && engine.wants_read() => engine.handle_read_end(now, *end),
+            Operation::Sight(sight) => {
+                let doubtful = engine.is_in_doubt();
+                assert!(!doubtful || (engine.life().in_flight() == 1 && !engine.wants_write()));
+                engine.handle_sight(now, *sight, Duration::from_millis(50));
+                assert!(doubtful || !engine.is_in_doubt());
+            }
             Operation::Pass(ms) => {
                 self.now += Duration::from_millis(*ms);
                 self.engine.handle_timeout(self.now);

@@ -28,31 +28,28 @@ impl Work {
     #[cold]
     pub(super) fn look_into_doubt(&mut self, now: Instant, cx: &mut Context<'_>) {
         let Some(io) = &mut self.io else { return };
-        // At the first look nothing was awaited yet.
         let _context = self.runtime.enter();
-        if !self.engine.wants_look(now, || io.poll_gone(cx).is_ready()) {
-            return;
-        }
-        let receipt = io.receipt();
-        let Span { before, head_end } = self.engine.span();
-        let span = match (io.wire_begin(before), io.wire_end(head_end)) {
-            (Some(before), Some(head_end)) => Some(Span { before, head_end }),
-            _ => None,
-        };
-        let (sight, patience) = match (receipt, span) {
-            (Some(receipt), Some(span)) => (receipt.sight(span), receipt.patience()),
-            _ => (Sight::None, Duration::ZERO),
-        };
-        if let Some(receipt) = receipt {
-            self.engine.handle_silence(receipt.silence, receipt.round_trip);
-        }
-        self.engine.handle_sight(now, sight, patience);
-        if self.doubt == Doubt::Borne {
-            self.engine.give_up_doubt(now);
+        // Once it was looked at, this awaits the end of the socket; if that is here by now, it is looked at again.
+        while self.engine.wants_look(now, || io.poll_gone(cx).is_ready()) {
+            let receipt = io.receipt();
+            let Span { before, head_end } = self.engine.span();
+            let span = match (io.wire_begin(before), io.wire_end(head_end)) {
+                (Some(before), Some(head_end)) => Some(Span { before, head_end }),
+                _ => None,
+            };
+            let (sight, patience) = match (receipt, span) {
+                (Some(receipt), Some(span)) => (receipt.sight(span), receipt.patience()),
+                _ => (Sight::None, Duration::ZERO),
+            };
+            if let Some(receipt) = receipt {
+                self.engine.handle_silence(receipt.silence, receipt.round_trip);
+            }
+            self.engine.handle_sight(now, sight, patience);
+            if self.doubt == Doubt::Borne {
+                self.engine.give_up_doubt(now);
+            }
         }
         if self.engine.is_in_doubt() {
-            // From now on it is awaited.
-            let _ = io.poll_gone(cx);
             self.arm(now);
         }
     }
