@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adieu_fuzz::script::Script;
 use adieu_proto::codec::limits::Limits;
+use adieu_proto::fate::Receipts;
 use adieu_proto::h1::{Config, EarlyResponse, HalfClose, TransportEnd};
 use adieu_proto::lifecycle::{CloseMode, LifecycleLimits, Timeouts, TlsAlert};
 use http::{HeaderMap, HeaderValue, Request, Version, request};
@@ -87,6 +88,7 @@ pub fn limits() -> Limits {
 pub fn settings(script: &mut Script<'_>) -> (Config, Security) {
     let mut config = Config::default();
     config.limits = limits();
+    config.receipts = Receipts::Kernel;
     let security = script.pick([Security::Plain, Security::Tls]);
     config.early_response =
         script.pick([EarlyResponse::StopUnlessSuccess, EarlyResponse::Stop, EarlyResponse::Finish]);

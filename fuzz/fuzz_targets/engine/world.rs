@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use adieu_fuzz::script::Script;
 use adieu_proto::codec::request::BodyFraming;
+use adieu_proto::fate::Sight;
 use adieu_proto::h1::{BodyMisfit, BodySize, Config, Engine, Event, Failure, NotOpen, TransportEnd};
 use adieu_proto::lifecycle::{
     Action, CloseMode, CloseReason, ConnectionId, ExchangePhase, Goodbye, Parting, Signal, State,
@@ -168,6 +169,7 @@ impl World {
             b'p' => self.come(PIECES[script.choice(PIECES.len())]),
             b'<' => self.come(script.text()),
             b'x' => self.peer_ends(script),
+            b'v' => self.see(script),
             b'z' => self.pass(script.time()),
             b'y' => self.obey(),
             b'B' | b'G' | b'R' => self.say_goodbye(operation),
@@ -353,6 +355,17 @@ impl World {
         self.transport.broken |=
             matches!(end, TransportEnd::Reset | TransportEnd::Failed(_) | TransportEnd::Alert(_));
         self.engine.handle_read_end(self.now, end);
+    }
+
+    /// The kernel is asked what it knows of a request that the peer ended upon.
+    fn see(&mut self, script: &mut Script<'_>) {
+        let sight = script.pick([Sight::None, Sight::Pending, Sight::Acknowledged, Sight::Refused]);
+        let doubtful = self.engine.is_in_doubt();
+        if doubtful {
+            assert!(self.engine.life().in_flight() == 1 && !self.engine.wants_write());
+        }
+        self.engine.handle_sight(self.now, sight, Duration::from_millis(50));
+        assert!(doubtful || !self.engine.is_in_doubt());
     }
 
     // The clock and the driver.

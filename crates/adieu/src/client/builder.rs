@@ -196,6 +196,16 @@ impl ClientBuilder {
     /// A request with a body is sent again if that is in memory or made by a [factory](crate::Body::factory). Two replays
     /// count at most, and no more than a fifth of the requests to an origin, though ten a second always; what used up a pooled
     /// connection that was gone does not count. What is left of the time for the whole exchange is handed on.
+    ///
+    /// ```
+    /// # fn example() -> Result<(), adieu::Error> {
+    /// use adieu::{Client, Replay};
+    ///
+    /// // Nothing but what was certainly not processed.
+    /// let client = Client::builder().replay(Replay::Proven).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn replay(mut self, rule: Replay) -> Self {
         self.replay = rule;
         self

@@ -95,7 +95,15 @@ impl RequestOptions {
     }
 
     /// Twice does no harm: it may be sent again, once, even if it may have been processed. Safe methods and requests with
-    /// an `Idempotency-Key` need no such word. Nothing is sent again where [`Replay`] says never or proven.
+    /// an `Idempotency-Key` need no such word. Nothing is sent again for it where [`Replay`] says never or proven.
+    ///
+    /// ```no_run
+    /// # async fn example(client: adieu::Client) -> Result<(), adieu::Error> {
+    /// // A POST that only asks.
+    /// let response = client.post("https://example.com/search").body("what").repeatable().send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.mark = Mark::Repeatable;

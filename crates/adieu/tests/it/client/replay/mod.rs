@@ -7,6 +7,7 @@ mod never;
 mod proof;
 mod responses;
 mod rules;
+mod storm;
 
 use std::time::Duration;
 
