@@ -205,7 +205,8 @@ impl ResponseFuture {
         let runtime = RuntimeId::current().ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let route = Route { uri: &outgoing.head.uri, partition: self.partition(), runtime };
         // What could not be sent again takes no chances.
-        let careful = outgoing.again.bears_doubt(&outgoing.head) == Doubt::Unbearable;
+        let careful = !outgoing.head.method.is_safe()
+            && outgoing.again.bears_doubt(&outgoing.head) == Doubt::Unbearable;
         let pick = if careful { Pick::Youngest } else { Pick::Usual };
         let mut wanted = self.wanted();
         let (origin, mut taken) = match wanted {

@@ -318,7 +318,7 @@ fn answered(
         // Nobody may ever poll its body.
         false => work.arm_soon_enough(now),
     }
-    let owed = work.engine.owes_body();
+    let owed = upload.is_some() && work.engine.owes_body();
     let attended = work.driver == Driver::Attendant;
     drop(work);
     match upload {

@@ -253,10 +253,6 @@ impl Work {
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) {
         let Some(io) = &mut self.io else { return };
-        // Whatever is sent now would be answered too, and hide what the request was answered with.
-        if self.engine.is_in_doubt() {
-            return;
-        }
         let mut io = Pin::new(&mut **io);
         while self.engine.wants_write() {
             let written = match self.engine.slices() {
@@ -274,7 +270,8 @@ impl Work {
             }
             self.flush = Flush::Due;
         }
-        if self.flush == Flush::Due {
+        // In doubt nothing is sent, not even what was held back: it would be answered too.
+        if self.flush == Flush::Due && !self.engine.is_in_doubt() {
             match io.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.flush = Flush::Done;
@@ -396,11 +393,6 @@ impl Work {
     pub(crate) fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Some(io) = &self.io else { return Poll::Ready(()) };
         let peek = if now >= self.used + PEEK_AFTER { io.peek() } else { Peek::Unknown };
-        self.learn();
-        // A limit that passed unnoticed: the alarm is never later than it.
-        if self.alarm.is_due(now) {
-            self.look_at_the_clock(now);
-        }
         while self.engine.state() == State::Idle {
             if let Peek::Broken(kind) = peek {
                 self.handle_read_end(now, end_of(&kind.into()));
