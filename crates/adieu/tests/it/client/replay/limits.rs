@@ -1,6 +1,6 @@
 //! Nothing is sent again for ever, nor beyond its time, nor beyond what the traffic allows.
 
-use adieu::{Client, Fate};
+use adieu::{Client, Fate, Refusal};
 use adieu_testkit::peer::{Peer, Script};
 
 use super::{in_time, ms, ok, text};
@@ -73,4 +73,30 @@ async fn a_fate_is_over_all_attempts() {
     tokio::task::spawn_blocking(move || drop(peer.finish())).await.unwrap();
     let error = in_time(asked).await.unwrap().unwrap_err();
     assert_eq!((error.fate(), error.replays()), (Fate::Unknown, 1), "{address}: {error}");
+}
+
+/// A server that forgets forty requests at once gets a fifth of them again, and ten at least; the others fail and say why.
+#[tokio::test]
+async fn no_more_is_sent_again_than_the_traffic_allows() {
+    const MANY: usize = 40;
+    let script = Script::new().read_request().send(ok()).read_request().close().repeat();
+    let peer = Peer::builder().max_connections(1_000).script(script).tcp().unwrap();
+    let client = Client::builder().no_proxies().build().unwrap();
+    assert_eq!(client.prewarm(peer.url("/"), MANY).await.unwrap(), MANY);
+    let wave = || (0..MANY).map(|_| tokio::spawn(text(client.get(peer.url("/"))))).collect::<Vec<_>>();
+    for ask in wave() {
+        in_time(ask).await.unwrap().unwrap();
+    }
+    let (mut again, mut refused) = (0, 0);
+    for ask in wave() {
+        match in_time(ask).await.unwrap() {
+            Ok(_) => again += 1,
+            Err(error) => {
+                assert_eq!((error.fate(), error.refusal()), (Fate::Unknown, Some(Refusal::Budget)), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((10..=16).contains(&again) && again + refused == MANY, "{again} sent again, {refused} refused");
+    assert_eq!(client.stats().total.replayed, again as u64);
 }
