@@ -21,6 +21,8 @@ pub(super) enum Ending {
     HalfCloseAndProcess,
     /// The same, and at last it closes.
     HalfCloseProcessAndClose,
+    /// The same, and it resets: within its delayed acknowledgement that would look like a refusal.
+    HalfCloseProcessAndReset,
     /// It processes the next request and closes without an answer.
     ProcessAndClose,
     /// It closes without having read the next request.
@@ -83,6 +85,7 @@ impl Server {
                 | Ending::CloseIdleBarely
                 | Ending::HalfCloseAndProcess
                 | Ending::HalfCloseProcessAndClose
+                | Ending::HalfCloseProcessAndReset
         );
         if at_once {
             self.obeyed.lock().unwrap().recv_timeout(Duration::from_secs(10)).unwrap();
@@ -111,18 +114,19 @@ impl Line {
     }
 
     fn read_some(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.delay_acknowledgements();
-        match &mut self.tls {
+        self.set_acknowledgements();
+        let read = match &mut self.tls {
             Some(tls) => rustls::Stream::new(tls, &mut self.io).read(bytes),
             None => self.io.read(bytes),
-        }
+        };
+        // What was read and not acknowledged yet is now, if that is wanted.
+        self.set_acknowledgements();
+        read
     }
 
-    /// The kernel forgets it with every acknowledgement.
-    fn delay_acknowledgements(&self) {
-        if self.acknowledges == Acknowledges::Late {
-            SockRef::from(&self.io).set_tcp_quickack(false).unwrap();
-        }
+    /// The kernel forgets it with every acknowledgement, and has a mind of its own.
+    fn set_acknowledgements(&self) {
+        SockRef::from(&self.io).set_tcp_quickack(self.acknowledges == Acknowledges::AtOnce).unwrap();
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -174,18 +178,23 @@ impl Line {
         seen: &Mutex<Vec<String>>,
     ) -> io::Result<()> {
         self.answer(seen)?;
-        self.delay_acknowledgements();
+        self.set_acknowledgements();
         ordered.recv().map_err(io::Error::other)?;
         match ending {
             Ending::CloseIdle => self.say_close_notify()?,
             Ending::CloseIdleBarely => {}
-            Ending::HalfCloseAndProcess | Ending::HalfCloseProcessAndClose => {
+            Ending::HalfCloseAndProcess
+            | Ending::HalfCloseProcessAndClose
+            | Ending::HalfCloseProcessAndReset => {
                 self.say_close_notify()?;
                 self.io.shutdown(Shutdown::Write)?;
                 obey.send(()).map_err(io::Error::other)?;
                 self.process(seen)?;
                 let silent = if ending == Ending::HalfCloseAndProcess { 1_000 } else { 30 };
                 thread::sleep(Duration::from_millis(silent));
+                if ending == Ending::HalfCloseProcessAndReset {
+                    SockRef::from(&self.io).set_linger(Some(Duration::ZERO))?;
+                }
                 return Ok(());
             }
             Ending::ProcessAndClose => {
