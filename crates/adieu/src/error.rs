@@ -45,7 +45,7 @@ pub enum ErrorKind {
     InvalidRequest,
     /// There is no tokio runtime here.
     NoRuntime,
-    /// The client was closed before the request could begin. Nothing was written.
+    /// The client was closed before the request could begin.
     ClientClosed,
     /// The name of the host was not found.
     Resolve,
@@ -229,7 +229,8 @@ impl Error {
         self.0.at
     }
 
-    /// What the connection knows of the request; `None`: it was never begun, not a byte was written.
+    /// What the connection of the last attempt knows of the request; `None`: it was not begun there, not a byte was
+    /// written. What became of attempts before it, the [fate](Self::fate) tells.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
         self.0.facts.as_ref()

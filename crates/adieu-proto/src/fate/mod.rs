@@ -115,6 +115,8 @@ pub struct Facts {
     pub handed_before: u64,
     /// Bytes of an answer that came back, interim ones included.
     pub answered: u64,
+    /// Interim responses (1xx) that came back.
+    pub interim: u32,
     /// Whether exchanges were done on the connection before.
     pub reused: Use,
     /// How the read side ended.

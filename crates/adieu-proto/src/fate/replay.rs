@@ -6,7 +6,7 @@ use std::fmt;
 use http::header::HeaderName;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Fate, Proof, Use};
+use super::{Facts, Fate, Proof, Use};
 
 /// Which requests that failed are sent again.
 ///
@@ -260,10 +260,10 @@ impl Tries {
         &mut self,
         status: StatusCode,
         ends: Ends,
-        reused: Use,
+        facts: &Facts,
         (rule, twice, repeat): (Replay, Twice, Repeat),
     ) -> Option<Next> {
-        match (status, ends, reused) {
+        match (status, ends, facts.reused) {
             (StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY, ..) => {
                 if rule == Replay::Never || repeat == Repeat::Impossible || self.turned_away > 0 {
                     return None;
@@ -274,8 +274,10 @@ impl Tries {
                 }
                 Some(self.count())
             }
-            (StatusCode::REQUEST_TIMEOUT, Ends::Yes, Use::Reused) => {
-                let attempt = Attempt { fate: Fate::Unknown, by: By::Them, answered: 0, reused };
+            (StatusCode::REQUEST_TIMEOUT, Ends::Yes, reused @ Use::Reused) => {
+                // The 408 itself is none of the answer, but an interim response is.
+                let answered = facts.interim.into();
+                let attempt = Attempt { fate: Fate::Unknown, by: By::Them, answered, reused };
                 Some(self.next(&attempt, rule, twice, repeat))
             }
             _ => None,

@@ -31,6 +31,7 @@ fn all_facts() -> impl Iterator<Item = (Facts, Answer)> {
         head,
         handed_before: 7,
         answered,
+        interim: 0,
         reused,
         read_end,
         wire,
@@ -216,29 +217,33 @@ fn twice_is_harmless_where_method_key_or_rule_say_so() {
     }
 }
 
+fn used(reused: Use) -> Facts {
+    Facts { reused, ..Facts::default() }
+}
+
 #[test]
 fn a_response_may_be_a_reason_to_ask_again_once() {
     let rules = (Replay::Safe, Twice::Harmful, Repeat::Possible);
     let mut tries = Tries::default();
-    let mut after = |status| tries.next_after(status, Ends::No, Use::Fresh, rules);
+    let mut after = |status| tries.next_after(status, Ends::No, &used(Use::Fresh), rules);
     assert_eq!(after(StatusCode::OK), None);
     let fresh = Some(Next::Again(Connection::Fresh, Cost::Counted));
     assert_eq!(after(StatusCode::MISDIRECTED_REQUEST), fresh);
     assert_eq!((after(StatusCode::MISDIRECTED_REQUEST), after(StatusCode::TOO_EARLY)), (None, None));
     let mut tries = Tries::default();
     let any = Some(Next::Again(Connection::Any, Cost::Counted));
-    assert_eq!(tries.next_after(StatusCode::TOO_EARLY, Ends::No, Use::Fresh, rules), any);
+    assert_eq!(tries.next_after(StatusCode::TOO_EARLY, Ends::No, &used(Use::Fresh), rules), any);
     let gone = (Replay::Safe, Twice::Harmless, Repeat::Impossible);
-    assert_eq!(Tries::default().next_after(StatusCode::TOO_EARLY, Ends::No, Use::Fresh, gone), None);
+    assert_eq!(Tries::default().next_after(StatusCode::TOO_EARLY, Ends::No, &used(Use::Fresh), gone), None);
     let never = (Replay::Never, Twice::Harmless, Repeat::Possible);
-    assert_eq!(Tries::default().next_after(StatusCode::TOO_EARLY, Ends::No, Use::Fresh, never), None);
+    assert_eq!(Tries::default().next_after(StatusCode::TOO_EARLY, Ends::No, &used(Use::Fresh), never), None);
 }
 
 #[test]
 fn a_408_that_ends_a_used_connection_leaves_the_request_unknown() {
     let after = |twice, ends, reused| {
         let rules = (Replay::Safe, twice, Repeat::Possible);
-        Tries::default().next_after(StatusCode::REQUEST_TIMEOUT, ends, reused, rules)
+        Tries::default().next_after(StatusCode::REQUEST_TIMEOUT, ends, &used(reused), rules)
     };
     let again = Some(Next::Again(Connection::Fresh, Cost::Counted));
     assert_eq!(after(Twice::Harmless, Ends::Yes, Use::Reused), again);
@@ -246,4 +251,9 @@ fn a_408_that_ends_a_used_connection_leaves_the_request_unknown() {
     assert_eq!(after(Twice::Harmful, Ends::Yes, Use::Reused), harmful);
     assert_eq!(after(Twice::Harmless, Ends::No, Use::Reused), None);
     assert_eq!(after(Twice::Harmless, Ends::Yes, Use::Fresh), None);
+    // After an interim response it is an answer.
+    let rules = (Replay::Safe, Twice::Harmless, Repeat::Possible);
+    let interim = Facts { interim: 1, ..used(Use::Reused) };
+    let next = Tries::default().next_after(StatusCode::REQUEST_TIMEOUT, Ends::Yes, &interim, rules);
+    assert_eq!(next, Some(Next::No(Refusal::Answered)));
 }

@@ -36,28 +36,35 @@ const AGREEING: usize = 3;
 const REMEMBERED: usize = 6;
 /// So long after the last of them, what was learned is forgotten.
 const FADES: Duration = Duration::from_secs(600);
+/// No shorter age is learned.
+const SHORTEST: Duration = Duration::from_millis(20);
 /// Servers look at their clocks when they get to it.
 const SLACK: Duration = Duration::from_millis(5);
 
 impl Ages {
     /// The peer ended a connection that had been idle for so long.
     pub(super) fn note(&mut self, now: Instant, age: Duration, round_trip: Duration) {
-        match &mut self.lesson {
-            Some(lesson) if now < lesson.began + SECOND => {
-                lesson.youngest = lesson.youngest.min(age);
-                lesson.oldest = lesson.oldest.max(age);
-                lesson.round_trip = lesson.round_trip.max(round_trip);
-            }
-            lesson => {
-                let over = lesson.replace(Lesson { began: now, youngest: age, oldest: age, round_trip });
-                if let Some(over) = over.filter(|over| agree(over.youngest, over.oldest)) {
-                    self.learn(now, over.youngest, over.round_trip);
-                }
-            }
+        // An end so soon was no idle connection's, and nothing could be retired before it.
+        if age < SHORTEST.max(round_trip * 2) {
+            return;
+        }
+        self.conclude(now);
+        let new = Lesson { began: now, youngest: age, oldest: age, round_trip };
+        let lesson = self.lesson.get_or_insert(new);
+        lesson.youngest = lesson.youngest.min(age);
+        lesson.oldest = lesson.oldest.max(age);
+        lesson.round_trip = lesson.round_trip.max(round_trip);
+    }
+
+    /// A second after it began a lesson is over: nothing contradicts it any more.
+    fn conclude(&mut self, now: Instant) {
+        let over = self.lesson.take_if(|lesson| now >= lesson.began + SECOND);
+        if let Some(over) = over.filter(|over| agree(over.youngest, over.oldest)) {
+            self.learn(over.began + SECOND, over.youngest, over.round_trip);
         }
     }
 
-    fn learn(&mut self, now: Instant, age: Duration, round_trip: Duration) {
+    fn learn(&mut self, at: Instant, age: Duration, round_trip: Duration) {
         self.past.push((age, round_trip));
         if self.past.len() > REMEMBERED {
             self.past.remove(0);
@@ -68,11 +75,12 @@ impl Ages {
         }
         let youngest = agreeing().map(|(age, _)| *age).min().unwrap_or(age);
         let round_trip = agreeing().map(|(_, round_trip)| *round_trip).max().unwrap_or(round_trip);
-        self.learned = Some(Learned { limit: limit_for(youngest, round_trip), fades: now + FADES });
+        self.learned = Some(Learned { limit: limit_for(youngest, round_trip), fades: at + FADES });
     }
 
     /// How long a connection may be idle, by what was learned.
     pub(super) fn limit(&mut self, now: Instant) -> Option<Duration> {
+        self.conclude(now);
         if self.learned.is_some_and(|learned| learned.fades <= now) {
             *self = Self::default();
         }
@@ -122,6 +130,18 @@ mod tests {
         assert_eq!(learned(&[(0, 100), (1_000, 110), (2_000, 104)]), None);
         // The second of the third must be over: others may contradict it.
         assert_eq!(learned(&[(0, 100), (1_000, 110), (2_000, 104), (3_000, 500)]), Some(ms(65)));
+        let (mut ages, last) = taught(&[(0, 100), (1_000, 110), (2_000, 104)]);
+        assert_eq!((ages.limit(last + ms(999)), ages.limit(last + SECOND)), (None, Some(ms(65))));
+    }
+
+    #[test]
+    fn ends_that_come_at_once_teach_nothing() {
+        assert_eq!(learned(&[(0, 0), (1_000, 0), (2_000, 0), (3_000, 0)]), None);
+        assert_eq!(
+            learned(&[(0, 39), (1_000, 39), (2_000, 39), (3_000, 39)]),
+            None,
+            "within two round trips"
+        );
     }
 
     #[test]
@@ -131,7 +151,7 @@ mod tests {
 
     #[test]
     fn ends_of_different_ages_within_a_second_are_one_restart() {
-        let restart = |at| [(at, 40), (at + 1, 100), (at + 2, 700)];
+        let restart = |at| [(at, 50), (at + 1, 100), (at + 2, 700)];
         let ends: Vec<_> = (0..10).flat_map(|second| restart(second * 1_000)).collect();
         assert_eq!(learned(&ends), None);
     }
@@ -145,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_restart_between_lessons_does_not_disturb_them() {
-        let ends = [(0, 100), (1_000, 30), (1_001, 90), (2_000, 100), (3_000, 100), (4_000, 100)];
+        let ends = [(0, 100), (1_000, 50), (1_001, 90), (2_000, 100), (3_000, 100), (4_000, 100)];
         assert_eq!(learned(&ends), Some(ms(65)));
     }
 
@@ -156,8 +176,8 @@ mod tests {
         let shorter = [&first[..], &[(4_000, 50), (5_000, 50), (6_000, 50)]].concat();
         let (mut ages, last) = taught(&shorter);
         assert_eq!(ages.limit(last), Some(ms(15)));
-        assert_eq!(ages.limit(last + FADES - ms(1)), Some(ms(15)));
-        assert_eq!(ages.limit(last + FADES), None);
+        assert_eq!(ages.limit(last + SECOND + FADES - ms(1)), Some(ms(15)));
+        assert_eq!(ages.limit(last + SECOND + FADES), None);
     }
 
     #[test]

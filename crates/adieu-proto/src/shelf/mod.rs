@@ -209,6 +209,13 @@ impl<C, W, E> Shelf<C, W, E> {
         }
     }
 
+    /// A request came that takes no idle connection.
+    pub fn note_request(&mut self, origin: Origin) {
+        if let Some(place) = self.places.get_mut(origin) {
+            place.budget.note_request();
+        }
+    }
+
     /// A request came. Lends an idle connection at once, where there is one and nobody waits before.
     pub fn take(&mut self, origin: Origin, pick: Pick) -> Option<(Slot, C)> {
         let place = self.places.get_mut(origin)?;

@@ -106,15 +106,19 @@ impl ResponseFuture {
         let (Some(wire), Some(exchange), Some(again)) = (self.wire(), self.exchange(), self.again()) else {
             return false;
         };
-        let ends = if wire.state().is_open() { Ends::No } else { Ends::Yes };
-        let reused = if exchange > 1 { Use::Reused } else { Use::Fresh };
+        let work = wire.lock();
+        let ends = if work.engine.state().is_open() { Ends::No } else { Ends::Yes };
+        let (facts, _) = work.engine.evidence();
+        drop(work);
         let rules = (again.rule, again.twice, again.repeat);
         let fate = if status == StatusCode::REQUEST_TIMEOUT { Fate::Unknown } else { Fate::Answered };
-        match self.replays.tries.next_after(status, ends, reused, rules) {
-            Some(next @ Next::Again(..)) => {
-                self.follow(now, next, exchange, fate, Some(ReplayCause::Status(status))).is_ok()
+        let Some(next) = self.replays.tries.next_after(status, ends, &facts, rules) else { return false };
+        match self.follow(now, next, exchange, fate, Some(ReplayCause::Status(status))) {
+            Ok(()) => true,
+            Err(refusal) => {
+                self.tell(|failed_on| Happening::NotReplayed { failed_on, exchange, fate, refusal });
+                false
             }
-            _ => false,
         }
     }
 
@@ -133,6 +137,9 @@ impl ResponseFuture {
         };
         if self.is_out_of_time(now) {
             return Err(Refusal::Deadline);
+        }
+        if self.pool().is_closed() {
+            return Err(Refusal::EndedByUs);
         }
         let leave = self.replays.origin.map(|origin| self.pool().spend_replay(origin, now, cost));
         if leave != Some(Leave::Granted) {

@@ -270,8 +270,8 @@ impl Work {
             }
             self.flush = Flush::Due;
         }
-        // In doubt nothing is sent, not even what was held back: it would be answered too.
-        if self.flush == Flush::Due && !self.engine.is_in_doubt() {
+        // What was held back may be the rest of a request that has failed.
+        if self.flush == Flush::Due && self.engine.may_flush() {
             match io.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.flush = Flush::Done;
@@ -487,10 +487,11 @@ impl Work {
     }
 
     /// Whether the peer may be about to end it, being idle for as long as it has been.
-    pub(crate) fn is_near_its_end(&self, now: Instant) -> bool {
+    pub(crate) fn is_near_its_end(&mut self, now: Instant) -> bool {
+        self.learn();
         let life = self.engine.life();
         let idle = now.saturating_duration_since(life.since());
-        self.engine.state() == State::Idle && life.idle_limit().is_some_and(|limit| idle > limit * 3 / 4)
+        self.engine.state() == State::Idle && life.idle_limit().is_some_and(|limit| idle > limit - limit / 4)
     }
 
     /// Sees to it that the alarm goes off in time for whatever began to wait in this turn. Mostly it is set to a

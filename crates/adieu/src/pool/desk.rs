@@ -145,11 +145,9 @@ impl Desk {
         self.shelf.take(origin, pick).map(|(_, wire)| wire)
     }
 
-    /// What was learned long ago is forgotten.
-    pub(super) fn fade(&mut self, origin: Origin, now: Instant) {
-        if let Some(entry) = self.origins.get(origin)
-            && entry.learned.micros() != 0
-        {
+    /// What was learned by now counts, and what was learned long ago is forgotten.
+    pub(super) fn review(&mut self, origin: Origin, now: Instant) {
+        if let Some(entry) = self.origins.get(origin) {
             entry.learned.set(self.shelf.learned_idle(origin, now));
         }
     }

@@ -129,13 +129,15 @@ impl Pool {
         Ok((origin, taken))
     }
 
-    /// The origin to which a request belongs.
+    /// The origin to which a request belongs that wants none of the idle connections.
     ///
     /// # Errors
     ///
     /// As [`take`](Self::take).
     pub(crate) fn origin_of(&self, route: &Route<'_>) -> Result<Origin, Error> {
-        self.locate(route).map(|(_, origin)| origin)
+        let (mut desk, origin) = self.locate(route)?;
+        desk.shelf.note_request(origin);
+        Ok(origin)
     }
 
     #[inline]

@@ -13,7 +13,7 @@ use adieu_proto::shelf::{Effects, Opening, Origin};
 
 use super::desk::Todo;
 use super::registry::{Birth, Live};
-use super::{Pool, Shelved};
+use super::{Learn, Pool, Shelved};
 use crate::connect::{Opened, Target};
 use crate::drive::{Kept, Parts, Wire, next_id};
 use crate::error::{Error, ErrorKind};
@@ -49,7 +49,9 @@ impl Pool {
     pub(super) fn open(self: &Arc<Self>, opening: Opening, origin: Origin) -> Option<Todo> {
         let (now, id) = (rt::now(), next_id());
         let mut desk = self.desk();
-        desk.fade(origin, now);
+        if self.settings.learn == Learn::Yes {
+            desk.review(origin, now);
+        }
         let entry = desk.entry(origin)?;
         let (target, text, runtime) = (entry.target.clone(), entry.text.clone(), entry.runtime.clone());
         drop(desk);

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use adieu_proto::fate::{Receipt, Receipts};
+use adieu_proto::fate::{Receipt, Receipts, Socket};
 use adieu_proto::lifecycle::{Address, LayerReport};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -143,7 +143,15 @@ impl Transport for OwnTcp {
 
     fn receipt(&self) -> Option<Receipt> {
         let is_tcp = *self.is_tcp.get_or_init(|| kernel::is_tcp(&SockRef::from(&self.io)));
-        if is_tcp { kernel::receipt(&self.io) } else { None }
+        let receipt = if is_tcp { kernel::receipt(&self.io)? } else { return None };
+        // After the peer's FIN, a RST leaves EPIPE behind, which a write may have been told; a socket that is gone for
+        // another reason, such as one that was given up for want of acknowledgements, proves nothing.
+        let refused =
+            |error: Option<io::Error>| error.is_none_or(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        match receipt.socket {
+            Socket::Closed if !self.io.take_error().is_ok_and(refused) => None,
+            _ => Some(receipt),
+        }
     }
 
     #[cfg(target_os = "linux")]

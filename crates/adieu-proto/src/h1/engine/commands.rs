@@ -131,6 +131,10 @@ impl Engine {
             HalfClose::Impossible if mode.kind() == CloseKind::Half => mode.as_graceful(),
             _ => mode,
         };
+        if mode.kind() == CloseKind::Half {
+            // Our FIN would hide what the request met.
+            self.give_up_doubt(now);
+        }
         self.life.close(now, mode, self.request(), reason.clone());
         if mode.kind() == CloseKind::Half && self.send.is_whole() {
             self.life.handle(now, Input::RequestSent);

@@ -9,7 +9,7 @@ use crate::codec::Malformed;
 use crate::codec::framing::{Framing, Hint, Persistence};
 use crate::codec::request::Wish;
 use crate::codec::response::Head;
-use crate::fate::Sight;
+use crate::fate::{OnWire, Sight};
 use crate::h1::clocks::Clocks;
 use crate::h1::news::{BodySize, EarlyResponse, Event, Failure, TransportEnd};
 use crate::h1::receive::Place;
@@ -29,8 +29,9 @@ impl Engine {
 
     /// Whether what is in flight would be cut short by an end right now.
     pub(super) fn request(&self) -> Request {
-        // Of what the transport never took any, nothing is cut short.
-        if self.send.is_whole() || self.exchange.facts.handed == 0 { Request::Whole } else { Request::Cut }
+        // Of what the transport never took any, nothing is cut short; what it holds back is not sent any more.
+        let whole = self.send.is_whole() && self.exchange.facts.wire == OnWire::AsHanded;
+        if whole || self.exchange.facts.handed == 0 { Request::Whole } else { Request::Cut }
     }
 
     /// Reports an end to the life, and fails the exchange if that was in the way.
@@ -106,6 +107,7 @@ impl Engine {
     pub(super) fn head_came(&mut self, now: Instant, head: Head) -> Option<Event> {
         let status = head.response.status();
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            self.exchange.facts.interim += 1;
             if status == StatusCode::CONTINUE {
                 self.release_body();
             }

@@ -121,7 +121,8 @@ impl Engine {
     /// Nobody waits for a proof: the request is taken for one that may have been processed, unless a look has shown
     /// otherwise.
     pub fn give_up_doubt(&mut self, now: Instant) {
-        if let ReadSide::InDoubt(Doubt { fin: Came::No, .. }) = self.read_side {
+        let ReadSide::InDoubt(Doubt { fin, .. }) = self.read_side else { return };
+        if fin == Came::No {
             self.exchange.facts.sight = Sight::None;
         }
         self.believe_end(now);

@@ -277,6 +277,12 @@ impl Engine {
         matches!(self.read_side, ReadSide::InDoubt(_))
     }
 
+    /// Whether what the transport holds back may be sent: neither in doubt nor once it is to be dropped.
+    #[must_use]
+    pub fn may_flush(&self) -> bool {
+        !self.is_in_doubt() && !matches!(self.life.state(), State::Closed)
+    }
+
     /// Whether the kernel is to be asked now what it knows, and [`handle_sight`](Self::handle_sight) to be told:
     /// because of the time, or because the socket `is_gone`.
     #[must_use]

@@ -179,6 +179,9 @@ fn whatever_ends_it_meanwhile_ends_the_doubt() {
     let mut it = end(&|it| _ = it.close(CloseMode::abort()));
     assert_fails(&mut it, Fate::Unknown, CloseReason::User(CloseKind::Abort));
     assert_eq!(it.state(), State::Closed);
+    // Our FIN would hide what it met.
+    let mut it = end(&|it| _ = it.close(CloseMode::half()));
+    assert_fails(&mut it, Fate::Unknown, CloseReason::PeerEndedEarly);
     // A graceful close waits for the exchange.
     let mut it = end(&|it| _ = it.close(CloseMode::graceful()));
     assert!(it.engine.is_in_doubt());

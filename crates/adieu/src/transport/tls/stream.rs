@@ -49,6 +49,8 @@ pub struct TlsStream {
     after_end: usize,
     /// A reset that a push for a reader was told of, and that no read will be.
     reset: Option<io::Error>,
+    /// A failure behind a write of which something was taken.
+    failed: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +129,7 @@ impl TlsStream {
             alerted: Alerted::No,
             after_end: 0,
             reset: None,
+            failed: None,
         }
     }
 
@@ -215,6 +218,9 @@ impl TlsStream {
 
     /// The same, for a writer.
     fn push_for_writer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         let pushed = self.poll_push(cx);
         self.writer = if pushed.is_pending() { Writer::Waiting } else { Writer::Away };
         pushed
@@ -228,10 +234,11 @@ impl TlsStream {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(bytes) => {
                 self.records.took(bytes);
-                match self.push_for_writer(cx) {
-                    Poll::Ready(pushed) => pushed,
-                    Poll::Pending => Ok(()),
+                // Something of it is out, so that it counts as taken: what fails from here on, the next write is told.
+                if let Poll::Ready(Err(error)) = self.push_for_writer(cx) {
+                    self.failed = Some(error);
                 }
+                Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.writer = Writer::Waiting;

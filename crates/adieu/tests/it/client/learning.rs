@@ -47,8 +47,7 @@ use CloseReason::{IdleLimit, PeerClosedIdle};
 async fn an_age_is_learned_from_those_that_ended_and_others_retire_before_it() {
     let (reasons, client) = ends(&impatient(|_| 5.0), 6, true).await;
     let gone = || PeerClosedIdle;
-    // Three lessons, and a fourth end by which it is known that the third was no restart.
-    assert_eq!(reasons, [gone(), gone(), gone(), gone(), IdleLimit, IdleLimit]);
+    assert_eq!(reasons, [gone(), gone(), gone(), IdleLimit, IdleLimit, IdleLimit]);
     exchange(&client, URL).await;
     pass(secs(1.0)).await;
     let [snapshot] = &client.connections()[..] else { panic!() };

@@ -18,6 +18,7 @@
 
 mod cut_short;
 mod endings;
+mod fates;
 mod half_close;
 mod handshake;
 mod hard_cases;

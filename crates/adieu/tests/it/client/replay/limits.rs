@@ -26,9 +26,9 @@ async fn a_server_that_refuses_for_ever_is_given_up() {
     }
 }
 
-/// A pooled connection that is gone each time: after two of them the request takes a fresh one.
+/// What may have been processed goes on a connection of its own: no other pooled one is tried.
 #[tokio::test]
-async fn pooled_connections_that_are_gone_are_not_tried_one_after_the_other() {
+async fn what_may_have_been_processed_is_not_tried_on_one_pooled_connection_after_the_other() {
     let peer = Peer::builder()
         .max_connections(100)
         .script(Script::new().read_request().send(ok()).read_request().close().repeat());
@@ -40,7 +40,6 @@ async fn pooled_connections_that_are_gone_are_not_tried_one_after_the_other() {
     }
     let before = peer.connections();
     assert_eq!(text(client.get(peer.url("/"))).await.unwrap(), "ok");
-    // One pooled connection was used up, and the replay went on one of its own.
     assert_eq!((peer.connections() - before, client.stats().total.replayed), (1, 1));
 }
 
@@ -92,11 +91,16 @@ async fn no_more_is_sent_again_than_the_traffic_allows() {
         match in_time(ask).await.unwrap() {
             Ok(_) => again += 1,
             Err(error) => {
-                assert_eq!((error.fate(), error.refusal()), (Fate::Unknown, Some(Refusal::Budget)), "{error}");
+                assert_eq!(
+                    (error.fate(), error.refusal()),
+                    (Fate::Unknown, Some(Refusal::Budget)),
+                    "{error}"
+                );
                 refused += 1;
             }
         }
     }
-    assert!((10..=16).contains(&again) && again + refused == MANY, "{again} sent again, {refused} refused");
+    // What is sent again is traffic too.
+    assert!((10..=20).contains(&again) && again + refused == MANY, "{again} sent again, {refused} refused");
     assert_eq!(client.stats().total.replayed, again as u64);
 }

@@ -72,7 +72,7 @@ async fn a_cancellation() {
 async fn a_violation_of_the_protocol() {
     let peer = then(|script| script.send("HTTP/9.9 what\r\n\r\n").read_to_end().or_end());
     let error = fails(&peer, &client()).await;
-    assert_eq!(error.kind(), ErrorKind::BadResponse, "{error}");
+    assert_eq!((error.kind(), error.refusal()), (ErrorKind::BadResponse, Some(Refusal::Answered)), "{error}");
 }
 
 #[tokio::test]
@@ -98,11 +98,19 @@ async fn a_body_of_the_callers_that_fails() {
     let peer = then(|script| script.read_to_end().or_end());
     let client = client();
     assert_eq!(text(client.get(peer.url("/first"))).await.unwrap(), "ok");
-    let failing = http_body_util::StreamBody::new(futures_util::stream::iter([
-        Ok(http_body::Frame::data(adieu::Bytes::from("part"))),
-        Err(std::io::Error::other("no more")),
-    ]));
-    let request = client.post(peer.url("/")).body(adieu::Body::wrap(failing)).repeatable();
+    // It could be made anew, and would fail again.
+    let failing = adieu::Body::factory(|| {
+        http_body_util::StreamBody::new(futures_util::stream::iter([
+            Ok(http_body::Frame::data(adieu::Bytes::from("part"))),
+            Err(std::io::Error::other("no more")),
+        ]))
+    });
+    let request = client.post(peer.url("/")).body(failing).repeatable();
     let error = in_time(request.send()).await.unwrap_err();
-    assert_eq!((error.kind(), peer.connections()), (ErrorKind::RequestBody, 1), "{error}");
+    assert_eq!(
+        (error.kind(), error.refusal()),
+        (ErrorKind::RequestBody, Some(Refusal::EndedByUs)),
+        "{error}"
+    );
+    assert_eq!(peer.connections(), 1);
 }
