@@ -50,8 +50,20 @@ const USUAL_FIELDS: usize = 32;
 
 impl HeadReader {
     /// Takes one head out of `buffer` once it is there as a whole.
-    #[inline]
     pub fn read(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
+        let mut head = None;
+        self.read_into(&mut head, buffer, limits)?;
+        Ok(head)
+    }
+
+    /// The same, made where it will be: a head is large. After an error nothing is to be made of what is there.
+    #[inline]
+    pub(crate) fn read_into(
+        &mut self,
+        place: &mut Option<Head>,
+        buffer: &mut BytesMut,
+        limits: &Limits,
+    ) -> Result<(), Malformed> {
         if buffer.is_empty() || !self.worth_a_look(buffer) {
             return self.more(buffer, limits);
         }
@@ -62,7 +74,7 @@ impl HeadReader {
             }
             parsed => parsed?,
         };
-        self.take(parsed, buffer, limits)
+        self.take_into(place, parsed, buffer, limits)
     }
 
     /// Lets go of memory that an idle connection does not need.
@@ -72,12 +84,13 @@ impl HeadReader {
 
     /// Takes the head out of the buffer and cuts it where the fields lie: nothing is copied.
     #[inline]
-    fn take(
+    fn take_into(
         &mut self,
+        place: &mut Option<Head>,
         parsed: Option<Parsed>,
         buffer: &mut BytesMut,
         limits: &Limits,
-    ) -> Result<Option<Head>, Malformed> {
+    ) -> Result<(), Malformed> {
         let Some(parsed) = parsed else { return self.more(buffer, limits) };
         if parsed.length > limits.head {
             return Err(Malformed::TooLarge("response heads"));
@@ -87,17 +100,16 @@ impl HeadReader {
         }
         self.scanned = 0;
         let bytes = buffer.split_to(parsed.length).freeze();
-        let mut head = Head { response: Response::new(()), notes: Notes::default() };
+        let head = place.insert(Head { response: Response::new(()), notes: Notes::default() });
         *head.response.status_mut() =
             StatusCode::from_u16(parsed.status).map_err(|_| Malformed::Head("a status that is no status"))?;
         *head.response.version_mut() = parsed.version;
-        cut(&bytes, &self.spans, &mut head.notes, head.response.headers_mut())?;
-        Ok(Some(head))
+        cut(&bytes, &self.spans, &mut head.notes, head.response.headers_mut())
     }
 
-    fn more(&mut self, buffer: &BytesMut, limits: &Limits) -> Result<Option<Head>, Malformed> {
+    fn more(&mut self, buffer: &BytesMut, limits: &Limits) -> Result<(), Malformed> {
         self.scanned = buffer.len();
-        if buffer.len() > limits.head { Err(Malformed::TooLarge("response heads")) } else { Ok(None) }
+        if buffer.len() > limits.head { Err(Malformed::TooLarge("response heads")) } else { Ok(()) }
     }
 
     /// Parsing starts anew at each try, so a try needs a sign that it can succeed: few bytes, an end of a head

@@ -116,7 +116,8 @@ impl ReceiveHalf {
         match &mut self.state {
             Receiving::Idle | Receiving::Done => Ok(Step::NeedMore),
             Receiving::Head => {
-                self.ready = self.head.read(&mut self.buffer, limits)?;
+                // Whatever was there has been taken.
+                self.head.read_into(&mut self.ready, &mut self.buffer, limits)?;
                 let Some(head) = &self.ready else {
                     self.too_few = self.buffer.len();
                     return Ok(Step::NeedMore);
