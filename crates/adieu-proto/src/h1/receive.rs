@@ -117,7 +117,10 @@ impl ReceiveHalf {
             Receiving::Idle | Receiving::Done => Ok(Step::NeedMore),
             Receiving::Head => {
                 // Whatever was there has been taken.
-                self.head.read_into(&mut self.ready, &mut self.buffer, limits)?;
+                if let Err(malformed) = self.head.read_into(&mut self.ready, &mut self.buffer, limits) {
+                    self.ready = None;
+                    return Err(malformed);
+                }
                 let Some(head) = &self.ready else {
                     self.too_few = self.buffer.len();
                     return Ok(Step::NeedMore);

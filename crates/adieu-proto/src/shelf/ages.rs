@@ -44,11 +44,14 @@ const SLACK: Duration = Duration::from_millis(5);
 impl Ages {
     /// The peer ended a connection that had been idle for so long.
     pub(super) fn note(&mut self, now: Instant, age: Duration, round_trip: Duration) {
-        // An end so soon was no idle connection's, and nothing could be retired before it.
+        self.conclude(now);
+        // An end so soon was no idle connection's, and nothing could be retired before it; but it may be part of a restart.
         if age < SHORTEST.max(round_trip * 2) {
+            if let Some(lesson) = &mut self.lesson {
+                lesson.youngest = lesson.youngest.min(age);
+            }
             return;
         }
-        self.conclude(now);
         let new = Lesson { began: now, youngest: age, oldest: age, round_trip };
         let lesson = self.lesson.get_or_insert(new);
         lesson.youngest = lesson.youngest.min(age);
@@ -82,7 +85,8 @@ impl Ages {
     pub(super) fn limit(&mut self, now: Instant) -> Option<Duration> {
         self.conclude(now);
         if self.learned.is_some_and(|learned| learned.fades <= now) {
-            *self = Self::default();
+            self.learned = None;
+            self.past.clear();
         }
         self.learned.map(|learned| learned.limit)
     }
@@ -142,6 +146,9 @@ mod tests {
             None,
             "within two round trips"
         );
+        let restart = |at| [(at, 500), (at + 1, 3)];
+        let ends: Vec<_> = (0..6).flat_map(|second| restart(second * 1_000)).collect();
+        assert_eq!(learned(&ends), None, "but they are part of a restart");
     }
 
     #[test]

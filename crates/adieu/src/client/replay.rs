@@ -107,6 +107,9 @@ impl ResponseFuture {
             return false;
         };
         let work = wire.lock();
+        if work.engine.exchange() != exchange {
+            return false;
+        }
         let ends = if work.engine.state().is_open() { Ends::No } else { Ends::Yes };
         let (facts, _) = work.engine.evidence();
         drop(work);

@@ -236,7 +236,13 @@ impl ResponseFuture {
     /// Whether the peer may be about to end this connection: then it is put back, and none but a fresh one will do.
     #[cold]
     fn leaves_alone(&mut self, wire: &Arc<Wire>, now: Instant) -> bool {
-        let near = wire.lock().is_near_its_end(now);
+        let mut work = wire.lock();
+        let near = work.is_near_its_end(now);
+        if near {
+            // It may have learned of its limit just now.
+            work.arm(now);
+        }
+        drop(work);
         if near {
             self.pool().put_back(wire);
             self.replays.insist_on_fresh();

@@ -263,6 +263,8 @@ impl Work {
                 Poll::Ready(Ok(0)) => return self.handle_write_end(now, TransportEnd::Reset),
                 Poll::Ready(Ok(bytes)) => self.engine.handle_sent(now, bytes),
                 Poll::Ready(Err(error)) => {
+                    // What is held back still belongs to what has failed.
+                    self.flush = Flush::Done;
                     self.hear(&error);
                     return self.handle_write_end(now, end_of(&error));
                 }

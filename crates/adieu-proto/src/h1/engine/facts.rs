@@ -108,14 +108,13 @@ impl Engine {
     /// [`wants_look`](Self::wants_look).
     pub fn handle_sight(&mut self, now: Instant, sight: Sight, patience: Duration) {
         let ReadSide::InDoubt(doubt) = &mut self.read_side else { return };
-        self.exchange.facts.sight = sight;
-        let until = *doubt.until.get_or_insert_with(|| now.checked_add(patience).unwrap_or(now));
         // A RST before the FIN refused nothing: the peer may have read the request and thrown it away.
-        let awaited = sight == Sight::Pending || (sight == Sight::Refused && doubt.fin == Came::No);
-        if awaited && now < until {
-            return;
+        let early = sight == Sight::Refused && doubt.fin == Came::No;
+        self.exchange.facts.sight = if early { Sight::Pending } else { sight };
+        let until = *doubt.until.get_or_insert_with(|| now.checked_add(patience).unwrap_or(now));
+        if self.exchange.facts.sight != Sight::Pending || now >= until {
+            self.give_up_doubt(now);
         }
-        self.give_up_doubt(now);
     }
 
     /// Nobody waits for a proof: the request is taken for one that may have been processed, unless a look has shown
@@ -146,7 +145,7 @@ impl Engine {
             doubt.fin = Came::Yes;
             return;
         }
-        self.believe_end(now);
+        self.give_up_doubt(now);
         self.handle_read_end(now, end);
     }
 

@@ -130,10 +130,22 @@ fn under_tls_a_refusal_counts_behind_the_fin_only() {
     let heard = it.engine.life().signals().1;
     assert!(heard.contains(Signal::CloseNotify) && heard.contains(Signal::Fin));
 
-    let mut it = ended(TransportEnd::CloseNotify);
-    sees(&mut it, Sight::Pending);
-    it.peer_ends(RST);
-    assert_fails(&mut it, Fate::Unknown, CloseReason::PeerEndedEarly);
+    for sight in [Sight::Pending, Sight::Refused] {
+        let early = || {
+            let mut it = ended(TransportEnd::CloseNotify);
+            sees(&mut it, sight);
+            it
+        };
+        let mut it = early();
+        it.peer_ends(RST);
+        assert_fails(&mut it, Fate::Unknown, CloseReason::PeerEndedEarly);
+        let mut it = early();
+        it.close(CloseMode::now());
+        assert_fails(&mut it, Fate::Unknown, CloseReason::User(CloseKind::Now));
+        let mut it = early();
+        it.pass(PATIENCE);
+        assert_fails(&mut it, Fate::Unknown, CloseReason::PeerEndedEarly);
+    }
 
     let mut it = ended(TransportEnd::CloseNotify);
     sees(&mut it, Sight::Pending);

@@ -410,7 +410,10 @@ impl AsyncRead for TlsStream {
                     this.theirs = Theirs::Ended(order);
                 }
                 Theirs::Ended(order) => {
-                    return Poll::Ready(match (this.reset.take(), order) {
+                    let reset = this.reset.take();
+                    let failed =
+                        || this.failed.take_if(|error| error.kind() == io::ErrorKind::ConnectionReset);
+                    return Poll::Ready(match (reset.or_else(failed), order) {
                         (Some(reset), _) => Err(reset),
                         (None, Order::Yes) => Ok(()),
                         (None, Order::No) => Err(io::Error::new(

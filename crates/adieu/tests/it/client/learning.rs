@@ -74,6 +74,35 @@ async fn what_was_learned_is_forgotten() {
     assert_eq!(snapshot.learned_idle, None);
 }
 
+/// A connection that learns of its limit as it is passed over is retired in time all the same.
+#[tokio::test(start_paused = true)]
+async fn who_learns_while_it_is_passed_over_retires_in_time() {
+    let net = impatient(|_| 5.0);
+    let (reports, client) = Reports::of(net.client());
+    for _ in 0..2 {
+        exchange(&client, URL).await;
+        pass(secs(20.0)).await;
+    }
+    // The third is idle for five seconds, and another comes back half a second before it ends.
+    let third = in_time(client.get(URL).send()).await.unwrap();
+    let another = in_time(client.get(URL).fresh_connection().send()).await.unwrap();
+    let id = another.connection().unwrap();
+    assert_eq!(in_time(third.text()).await.unwrap(), "ok");
+    assert_eq!(in_time(another.text()).await.unwrap(), "ok");
+    pass(secs(4.5)).await;
+    assert_eq!(in_time(client.get(URL).send()).await.unwrap().connection(), Some(id));
+    pass(secs(1.7)).await;
+    // What is opened now has the lesson taken; the other does not know it.
+    let opened = in_time(client.get(URL).fresh_connection().close_afterwards().send()).await.unwrap();
+    drop(in_time(opened.text()).await.unwrap());
+    pass(secs(2.1)).await;
+    let posted = in_time(client.post(URL).send()).await.unwrap();
+    assert_ne!(posted.connection(), Some(id), "it was near its end");
+    pass(secs(20.0)).await;
+    let report = reports.all().into_iter().find(|report| report.id == id).unwrap();
+    assert_eq!(report.reason, IdleLimit, "{report}");
+}
+
 /// A restart: many connections of many ages at once, again and again.
 #[tokio::test(start_paused = true)]
 async fn restarts_teach_nothing() {
