@@ -20,7 +20,7 @@ mod replay;
 use std::fmt;
 
 pub use receipt::{Receipt, Receipts, Sight, Socket, Span};
-pub use replay::{Attempt, By, Connection, Cost, Ends, Next, Refusal, Repeat, Replay, Tries, Twice};
+pub use replay::{Attempt, By, Connection, Cost, Ends, Next, Refusal, Repeat, Replay, Rules, Tries, Twice};
 
 /// What is known of what became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

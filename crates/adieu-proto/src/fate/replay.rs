@@ -82,6 +82,18 @@ pub struct Attempt {
     pub reused: Use,
 }
 
+/// By what a request may be sent again, whatever becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what its caller allows, what it bears, what it can")]
+pub struct Rules {
+    /// What is allowed.
+    pub replay: Replay,
+    /// Whether it may be processed twice.
+    pub twice: Twice,
+    /// Whether it can be produced once more.
+    pub repeat: Repeat,
+}
+
 /// The attempts of one request so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
@@ -215,8 +227,9 @@ impl fmt::Display for Refusal {
 
 impl Tries {
     /// What comes after this attempt, which is noted. A replay that is [`Cost::Counted`] needs the traffic's leave too.
-    pub fn next(&mut self, attempt: &Attempt, rule: Replay, twice: Twice, repeat: Repeat) -> Next {
-        if rule == Replay::Never {
+    pub fn next(&mut self, attempt: &Attempt, rules: Rules) -> Next {
+        let Rules { replay, twice, repeat } = rules;
+        if replay == Replay::Never {
             return Next::No(Refusal::Off);
         }
         if attempt.fate == Fate::Answered || attempt.answered > 0 {
@@ -236,7 +249,7 @@ impl Tries {
                 Next::Again(self.connection(), Cost::Free)
             }
             (Fate::NotSent | Fate::NotProcessed(_), _) => self.count(),
-            (Fate::Unknown | Fate::Answered, _) if rule == Replay::Proven => Next::No(Refusal::Off),
+            (Fate::Unknown | Fate::Answered, _) if replay == Replay::Proven => Next::No(Refusal::Off),
             (Fate::Unknown | Fate::Answered, _) if twice == Twice::Harmful => {
                 Next::No(Refusal::MayBeProcessed)
             }
@@ -261,11 +274,12 @@ impl Tries {
         status: StatusCode,
         ends: Ends,
         facts: &Facts,
-        (rule, twice, repeat): (Replay, Twice, Repeat),
+        rules: Rules,
     ) -> Option<Next> {
         match (status, ends, facts.reused) {
             (StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY, ..) => {
-                if rule == Replay::Never || repeat == Repeat::Impossible || self.turned_away > 0 {
+                let once_more = rules.replay != Replay::Never && rules.repeat == Repeat::Possible;
+                if !once_more || self.turned_away > 0 {
                     return None;
                 }
                 self.turned_away += 1;
@@ -278,7 +292,7 @@ impl Tries {
                 // The 408 itself is none of the answer, but an interim response is.
                 let answered = facts.interim.into();
                 let attempt = Attempt { fate: Fate::Unknown, by: By::Them, answered, reused };
-                Some(self.next(&attempt, rule, twice, repeat))
+                Some(self.next(&attempt, rules))
             }
             _ => None,
         }

@@ -107,6 +107,10 @@ const FATES: [Fate; 5] = [
 ];
 const RULES: [Replay; 4] = [Replay::Never, Replay::Proven, Replay::Safe, Replay::Idempotent];
 
+fn by(replay: Replay, twice: Twice, repeat: Repeat) -> Rules {
+    Rules { replay, twice, repeat }
+}
+
 fn attempts() -> impl Iterator<Item = Attempt> {
     let all = FATES.into_iter().flat_map(|fate| [By::Them, By::Us].map(|by| (fate, by)));
     let all = all.flat_map(|(fate, by)| [0, 1].map(|answered| (fate, by, answered)));
@@ -120,7 +124,7 @@ fn what_may_be_sent_again() {
         for rule in RULES {
             for twice in [Twice::Harmless, Twice::Harmful] {
                 for repeat in [Repeat::Possible, Repeat::Impossible] {
-                    let next = Tries::default().next(&attempt, rule, twice, repeat);
+                    let next = Tries::default().next(&attempt, Rules { replay: rule, twice, repeat });
                     let never = rule == Replay::Never
                         || attempt.by == By::Us
                         || attempt.answered > 0
@@ -163,7 +167,7 @@ fn a_request_is_given_up_after_the_cap() {
                 continue;
             }
             let mut tries = tries;
-            let next = tries.next(&attempt, Replay::Safe, Twice::Harmless, Repeat::Possible);
+            let next = tries.next(&attempt, by(Replay::Safe, Twice::Harmless, Repeat::Possible));
             let Next::Again(connection, _) = next else { continue };
             assert!(depth < 8, "{tries:?}");
             assert_eq!(connection, tries.connection());
@@ -188,7 +192,7 @@ fn after_two_pooled_connections_that_were_gone_a_fresh_one_is_taken() {
         reused: Use::Reused,
     };
     let mut tries = Tries::default();
-    let mut next = || tries.next(&refused, Replay::Safe, Twice::Harmful, Repeat::Possible);
+    let mut next = || tries.next(&refused, by(Replay::Safe, Twice::Harmful, Repeat::Possible));
     assert_eq!(next(), Next::Again(Connection::Any, Cost::Free));
     assert_eq!(next(), Next::Again(Connection::Fresh, Cost::Free));
     // What is gone for the third time is no race, whatever its connection was called.
@@ -223,7 +227,7 @@ fn used(reused: Use) -> Facts {
 
 #[test]
 fn a_response_may_be_a_reason_to_ask_again_once() {
-    let rules = (Replay::Safe, Twice::Harmful, Repeat::Possible);
+    let rules = by(Replay::Safe, Twice::Harmful, Repeat::Possible);
     let mut tries = Tries::default();
     let mut after = |status| tries.next_after(status, Ends::No, &used(Use::Fresh), rules);
     assert_eq!(after(StatusCode::OK), None);
@@ -233,16 +237,16 @@ fn a_response_may_be_a_reason_to_ask_again_once() {
     let mut tries = Tries::default();
     let any = Some(Next::Again(Connection::Any, Cost::Counted));
     assert_eq!(tries.next_after(StatusCode::TOO_EARLY, Ends::No, &used(Use::Fresh), rules), any);
-    let gone = (Replay::Safe, Twice::Harmless, Repeat::Impossible);
+    let gone = by(Replay::Safe, Twice::Harmless, Repeat::Impossible);
     assert_eq!(Tries::default().next_after(StatusCode::TOO_EARLY, Ends::No, &used(Use::Fresh), gone), None);
-    let never = (Replay::Never, Twice::Harmless, Repeat::Possible);
+    let never = by(Replay::Never, Twice::Harmless, Repeat::Possible);
     assert_eq!(Tries::default().next_after(StatusCode::TOO_EARLY, Ends::No, &used(Use::Fresh), never), None);
 }
 
 #[test]
 fn a_408_that_ends_a_used_connection_leaves_the_request_unknown() {
     let after = |twice, ends, reused| {
-        let rules = (Replay::Safe, twice, Repeat::Possible);
+        let rules = by(Replay::Safe, twice, Repeat::Possible);
         Tries::default().next_after(StatusCode::REQUEST_TIMEOUT, ends, &used(reused), rules)
     };
     let again = Some(Next::Again(Connection::Fresh, Cost::Counted));
@@ -252,7 +256,7 @@ fn a_408_that_ends_a_used_connection_leaves_the_request_unknown() {
     assert_eq!(after(Twice::Harmless, Ends::No, Use::Reused), None);
     assert_eq!(after(Twice::Harmless, Ends::Yes, Use::Fresh), None);
     // After an interim response it is an answer.
-    let rules = (Replay::Safe, Twice::Harmless, Repeat::Possible);
+    let rules = by(Replay::Safe, Twice::Harmless, Repeat::Possible);
     let interim = Facts { interim: 1, ..used(Use::Reused) };
     let next = Tries::default().next_after(StatusCode::REQUEST_TIMEOUT, Ends::Yes, &interim, rules);
     assert_eq!(next, Some(Next::No(Refusal::Answered)));

@@ -194,7 +194,7 @@ impl ClientBuilder {
     /// once those that may have been where twice does no harm. See `docs/fate.md`.
     ///
     /// A request with a body is sent again if that is in memory or made by a [factory](crate::Body::factory). Two replays
-    /// count at most, and no more than a fifth of the requests to an origin, though ten a second always; what used up a pooled
+    /// count at most, and no more than a fifth of what is sent to an origin, though ten a second always; what used up a pooled
     /// connection that was gone does not count. What is left of the time for the whole exchange is handed on.
     ///
     /// ```

@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use adieu_proto::fate::{
-    Attempt, By, Connection, Ends, Fate, Next, Refusal, Repeat, Replay, Tries, Twice, Use,
-};
+use adieu_proto::fate::{Attempt, By, Connection, Ends, Fate, Next, Refusal, Tries};
 use adieu_proto::lifecycle::{CloseReason, ConnectionId};
 use adieu_proto::shelf::{Leave, Origin};
 use http::{Response, StatusCode};
@@ -21,13 +19,6 @@ pub(super) struct Replays {
     pub(super) done: u8,
     /// To whom it goes; known once it was looked for a connection.
     pub(super) origin: Option<Origin>,
-}
-
-/// By which rules a request may be sent again.
-pub(super) struct Rules {
-    pub(super) rule: Replay,
-    pub(super) twice: Twice,
-    pub(super) repeat: Repeat,
 }
 
 impl Replays {
@@ -70,14 +61,12 @@ impl ResponseFuture {
     /// An attempt failed: sends the request again where that may be, and tells why not where it may not.
     #[cold]
     pub(super) fn send_again(&mut self, now: Instant, error: &mut Error) -> bool {
-        let refusal = match (error.facts().copied(), self.exchange()) {
-            (Some(facts), Some(exchange)) => {
+        let refusal = match (error.facts().copied(), self.exchange(), self.rules()) {
+            (Some(facts), Some(exchange), Some(rules)) => {
                 let fate = error.last_fate();
-                let reused = if facts.reused == Use::Reused { Use::Reused } else { Use::Fresh };
                 let by = by(error.close_reason(), fate);
-                let attempt = Attempt { fate, by, answered: facts.answered, reused };
-                let Some(again) = self.again() else { return false };
-                let next = self.replays.tries.next(&attempt, again.rule, again.twice, again.repeat);
+                let attempt = Attempt { fate, by, answered: facts.answered, reused: facts.reused };
+                let next = self.replays.tries.next(&attempt, rules);
                 let cause = error.close_reason().cloned().map(ReplayCause::Ended);
                 match (self.follow(now, next, exchange, fate, cause), by) {
                     (Ok(()), _) => return true,
@@ -103,7 +92,7 @@ impl ResponseFuture {
         if !asks.contains(&status) {
             return false;
         }
-        let (Some(wire), Some(exchange), Some(again)) = (self.wire(), self.exchange(), self.again()) else {
+        let (Some(wire), Some(exchange), Some(rules)) = (self.wire(), self.exchange(), self.rules()) else {
             return false;
         };
         let work = wire.lock();
@@ -113,7 +102,6 @@ impl ResponseFuture {
         let ends = if work.engine.state().is_open() { Ends::No } else { Ends::Yes };
         let (facts, _) = work.engine.evidence();
         drop(work);
-        let rules = (again.rule, again.twice, again.repeat);
         let fate = if status == StatusCode::REQUEST_TIMEOUT { Fate::Unknown } else { Fate::Answered };
         let Some(next) = self.replays.tries.next_after(status, ends, &facts, rules) else { return false };
         match self.follow(now, next, exchange, fate, Some(ReplayCause::Status(status))) {

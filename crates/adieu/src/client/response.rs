@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use adieu_proto::fate::Rules;
 use adieu_proto::lifecycle::Timeouts as ExchangeTimeouts;
 use adieu_proto::shelf::{Pick, Ticket, Wanted};
 use http::header::{CONNECTION, PROXY_AUTHORIZATION};
@@ -15,7 +16,7 @@ use http_body::Body as HttpBody;
 
 use super::Shared;
 use super::options::{Afterwards, Fresh, RequestOptions};
-use super::replay::{Replays, Rules};
+use super::replay::Replays;
 use crate::conn::body::Body;
 use crate::conn::info::ResponseInfo;
 use crate::conn::{Again, Mark, Outgoing, Sending, SendingStage, apart};
@@ -155,9 +156,9 @@ impl ResponseFuture {
     }
 
     /// By which rules it may be sent again.
-    pub(super) fn again(&self) -> Option<Rules> {
+    pub(super) fn rules(&self) -> Option<Rules> {
         let Outgoing { head, again, .. } = self.sending.as_ref()?.outgoing.as_ref()?;
-        Some(Rules { rule: again.rule, twice: again.twice(head), repeat: again.repeat() })
+        Some(again.rules(head))
     }
 
     /// Sends it once more, on another connection.

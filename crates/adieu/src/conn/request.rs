@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use adieu_proto::fate::{Repeat, Replay, Twice};
+use adieu_proto::fate::{Repeat, Replay, Rules, Twice};
 use adieu_proto::lifecycle::Timeouts;
 use bytes::{Buf, Bytes};
 use http::request;
@@ -69,15 +69,17 @@ pub(crate) enum Mark {
 impl Again {
     pub(crate) const NEVER: Self = Self { body: Copies::ONCE, rule: Replay::Never, mark: Mark::None };
 
-    pub(crate) fn repeat(&self) -> Repeat {
-        match self.body.comes {
+    /// By which rules this request may be sent again.
+    pub(crate) fn rules(&self, head: &request::Parts) -> Rules {
+        let repeat = match self.body.comes {
             Comes::Once => Repeat::Impossible,
             Comes::Again => Repeat::Possible,
-        }
+        };
+        Rules { replay: self.rule, twice: self.twice(head), repeat }
     }
 
     /// Whether it does harm if this request is processed twice.
-    pub(crate) fn twice(&self, head: &request::Parts) -> Twice {
+    fn twice(&self, head: &request::Parts) -> Twice {
         let marked = self.mark == Mark::Repeatable && !matches!(self.rule, Replay::Never | Replay::Proven);
         if marked { Twice::Harmless } else { self.rule.twice(&head.method, &head.headers) }
     }

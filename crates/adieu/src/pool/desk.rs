@@ -161,9 +161,7 @@ impl Desk {
         round_trip: Duration,
     ) {
         self.shelf.note_idle_end(origin, now, age, round_trip);
-        if let Some(entry) = self.origins.get(origin) {
-            entry.learned.set(self.shelf.learned_idle(origin, now));
-        }
+        self.review(origin, now);
     }
 
     /// An opening ended well.

@@ -2,6 +2,7 @@
 
 use adieu::connect::{Proxies, Proxy};
 use adieu::{Client, Fate, Replay};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Ending, in_time, text};
 
@@ -18,18 +19,22 @@ async fn nothing_is_claimed_in_the_open_through_a_proxy() {
     assert_eq!(error.fate(), Fate::Unknown, "{error}");
 }
 
-/// Nor of a socket that somebody else opened: who knows what else was sent on it.
-#[tokio::test]
-async fn nothing_is_claimed_of_a_socket_that_was_given() {
-    let ending = Ending::closes_idle();
-    let io = tokio::net::TcpStream::connect(ending.peer.address()).await.unwrap();
+/// What became of a POST on a connection over this, which the peer had ended while it was idle.
+async fn fate_over(ending: &Ending, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Fate {
     let (mut sender, _connection) = adieu::conn::http1::handshake(io).await.unwrap();
     let request = |path| http::Request::post(ending.peer.url(path)).body(adieu::Body::from("b")).unwrap();
     let response = in_time(sender.send_request(request("/first"))).await.unwrap();
     http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
     ending.end();
-    let error = in_time(sender.send_request(request("/"))).await.unwrap_err();
-    assert_eq!(error.fate(), Fate::Unknown, "{error}");
+    in_time(sender.send_request(request("/"))).await.unwrap_err().fate()
+}
+
+/// Nor of a socket that somebody else opened: who knows what else was sent on it.
+#[tokio::test]
+async fn nothing_is_claimed_of_a_socket_that_was_given() {
+    let ending = Ending::closes_idle();
+    let io = tokio::net::TcpStream::connect(ending.peer.address()).await.unwrap();
+    assert_eq!(fate_over(&ending, io).await, Fate::Unknown);
 }
 
 /// At the low level too: a connection over a transport of adieu's own connector has its proof.
@@ -42,13 +47,8 @@ async fn a_connection_alone_has_its_proof_too() {
     let target = Target::of(&ending.peer.url("/").parse().unwrap()).unwrap();
     let connector = Connector::builder().proxies(Proxies::new()).build();
     let io = connector.connect(&target).await.unwrap();
-    let (mut sender, _connection) = adieu::conn::http1::handshake(io).await.unwrap();
-    let request = |path| http::Request::post(ending.peer.url(path)).body(adieu::Body::from("b")).unwrap();
-    let response = in_time(sender.send_request(request("/first"))).await.unwrap();
-    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
-    ending.end();
-    let error = in_time(sender.send_request(request("/"))).await.unwrap_err();
-    assert_eq!(error.fate(), Fate::NotProcessed(adieu::Proof::ClosedBeforeReceipt), "{error}");
+    let refused = Fate::NotProcessed(adieu::Proof::ClosedBeforeReceipt);
+    assert_eq!(fate_over(&ending, io).await, refused);
 }
 
 /// TLS takes more than the wire does: a head whose last record is not out was not read by anybody.
